@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: MIT */
+#include "answer.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "encode.h"
+#include "interest.h"
+
+/* What the broker itself answers, as far as rule 4 counts it: whoever leaves too much of it unread is not read. */
+static bool kind_is_own(enum rml_kind kind) {
+        return kind == RML_STATUS || kind == RML_ACCEPTED || kind == RML_SUBSCRIBED || kind == RML_PONG;
+}
+
+static void unread_add(struct peer *peer, size_t bytes) {
+        peer->unread_answers += bytes;
+        if (peer->unread_answers > peer->core->config.limits.unread_answers_bytes)
+                peer->paused = true;
+}
+
+/* The next `bytes` of output are the broker's own answer. Neighbours share a mark. */
+static void unread_mark(struct peer *peer, size_t bytes) {
+        struct mark_ring *ring = &peer->marks;
+        struct mark *last = ring->count ? &ring->items[(ring->first + ring->count - 1) & (ring->room - 1)] : NULL;
+
+        if (last && last->kind == MARK_ANSWER && last->end == peer->outbox.put && bytes < UINT32_MAX - last->bytes) {
+                last->end += bytes;
+                last->bytes += (uint32_t)bytes;
+                return;
+        }
+        if (peer_mark(peer, &(struct mark){.end = peer->outbox.put + bytes, .kind = MARK_ANSWER, .bytes = (uint32_t)bytes}) < 0)
+                peer->unread_answers -= bytes; /* rather not counted than never let go */
+}
+
+static struct answer *answer_new(struct peer *peer, enum answer_kind kind, size_t len) {
+        struct answer *answer = calloc(1, sizeof(*answer) + len);
+
+        if (!answer) {
+                peer->lost = true; /* an answer that cannot be given: the connection's end tells it */
+                peer_touch(peer);
+                return NULL;
+        }
+        answer->kind = kind;
+        answer->len = len;
+        answer->ordinal = ++peer->core->ordinal;
+        return answer;
+}
+
+static void answer_push(struct peer *peer, struct answer *answer) {
+        if (rml_list_empty(&peer->answers))
+                rml_heap_push(&peer->ready, &peer->answers_ready, answer->ordinal, 0);
+        rml_list_push_back(&peer->answers, &answer->link);
+        if (answer->charge) {
+                peer->queued_bytes += answer->charge;
+                peer->queued_count++;
+                peer->account->queued_bytes += answer->charge;
+                peer->core->queued_bytes += answer->charge;
+                peer->core->queued_count++;
+        }
+        peer_touch(peer);
+}
+
+static void answer_free(struct peer *peer, struct answer *answer) {
+        rml_list_remove(&answer->link);
+        if (answer->charge) {
+                peer->queued_bytes -= answer->charge;
+                peer->queued_count--;
+                peer->account->queued_bytes -= answer->charge;
+                peer->core->queued_bytes -= answer->charge;
+                peer->core->queued_count--;
+        }
+        if (answer->interest)
+                answer->interest->notice = NULL;
+        body_unref(answer->body);
+        free(answer);
+}
+
+static bool peer_deaf(const struct peer *peer) {
+        return peer->lost || peer->state == PEER_CLOSED;
+}
+
+void answer_control(struct peer *peer, enum rml_kind kind, uint64_t id, const ProtobufCMessage *message) {
+        size_t len = rml_control_size(kind, id, message);
+        struct answer *answer;
+        uint8_t *out;
+
+        if (peer_deaf(peer))
+                return;
+        if (kind_is_own(kind))
+                unread_add(peer, len);
+        if (peer_clear(peer, len) && (out = outbox_reserve(&peer->outbox, &peer->core->pool, len))) {
+                rml_control_pack(out, kind, id, message);
+                if (kind_is_own(kind))
+                        unread_mark(peer, len);
+                outbox_advance(&peer->outbox, len);
+                peer_touch(peer);
+                return;
+        }
+        answer = answer_new(peer, ANSWER_BYTES, len);
+        if (!answer)
+                return;
+        answer->own = kind_is_own(kind);
+        rml_control_pack(answer->bytes, kind, id, message);
+        answer_push(peer, answer);
+}
+
+void answer_now(struct peer *peer, enum rml_kind kind, uint64_t id, const ProtobufCMessage *message) {
+        size_t len = rml_control_size(kind, id, message);
+        uint8_t *out = peer_deaf(peer) ? NULL : outbox_reserve(&peer->outbox, &peer->core->pool, len);
+
+        if (!out)
+                return;
+        rml_control_pack(out, kind, id, message);
+        if (kind_is_own(kind)) {
+                unread_add(peer, len);
+                unread_mark(peer, len);
+        }
+        outbox_advance(&peer->outbox, len);
+        peer_touch(peer);
+}
+
+void answer_limit(struct peer *peer, uint64_t id, Ramal__V1__Code code, const char *text, const char *limit, uint64_t value) {
+        Ramal__V1__Status status;
+
+        ramal__v1__status__init(&status);
+        status.code = code;
+        if (text)
+                status.text = (char *)(uintptr_t)text;
+        if (limit)
+                status.limit = (char *)(uintptr_t)limit;
+        status.value = value;
+        if (code != RAMAL__V1__CODE__CODE_OK)
+                peer->core->counters.refused++;
+        answer_control(peer, RML_STATUS, id, &status.base);
+}
+
+void answer_status(struct peer *peer, uint64_t id, Ramal__V1__Code code, const char *text) {
+        answer_limit(peer, id, code, text, NULL, 0);
+}
+
+void answer_gone(struct peer *peer, uint64_t id, const char *text, bool may_have_run) {
+        Ramal__V1__Status status;
+
+        ramal__v1__status__init(&status);
+        status.code = RAMAL__V1__CODE__CODE_RESPONDER_GONE;
+        status.text = (char *)(uintptr_t)text;
+        status.may_have_run = may_have_run;
+        answer_control(peer, RML_STATUS, id, &status.base);
+}
+
+/* ---- refused publishes ---- */
+
+void answer_refusal(struct peer *peer, const struct refusal *refusal) {
+        struct rml_list *tail = peer->answers.prev;
+        struct answer *answer;
+
+        if (peer_deaf(peer))
+                return;
+        peer->core->counters.refused++;
+        if (!rml_list_empty(&peer->answers)) {
+                struct answer *last = rml_list_entry(tail, struct answer, link);
+                struct refusal *r = &last->refusal;
+
+                if (last->kind == ANSWER_REFUSAL && !r->id && !refusal->id && r->code == refusal->code &&
+                    r->text == refusal->text && r->limit == refusal->limit && r->value == refusal->value &&
+                    r->publish + r->count == refusal->publish) {
+                        r->count++;
+                        return;
+                }
+        }
+        answer = answer_new(peer, ANSWER_REFUSAL, 0);
+        if (!answer)
+                return;
+        answer->refusal = *refusal;
+        answer->refusal.count = 1;
+        answer->own = true;
+        answer->len = 64; /* about; exact once it is packed */
+        unread_add(peer, answer->len);
+        answer_push(peer, answer);
+}
+
+static bool refusal_commit(struct peer *peer, struct answer *answer) {
+        const struct refusal *refusal = &answer->refusal;
+        Ramal__V1__Status status;
+        uint8_t *out;
+        size_t len;
+
+        ramal__v1__status__init(&status);
+        status.code = refusal->code;
+        status.publish = refusal->publish;
+        status.count = refusal->count > 1 ? refusal->count : 0;
+        status.text = (char *)(uintptr_t)(refusal->text ? refusal->text : "");
+        status.limit = (char *)(uintptr_t)(refusal->limit ? refusal->limit : "");
+        status.value = refusal->value;
+        len = rml_control_size(RML_STATUS, refusal->id, &status.base);
+        out = outbox_reserve(&peer->outbox, &peer->core->pool, len);
+        if (!out)
+                return false;
+        rml_control_pack(out, RML_STATUS, refusal->id, &status.base);
+        peer->unread_answers += len - answer->len;
+        unread_mark(peer, len);
+        outbox_advance(&peer->outbox, len);
+        return true;
+}
+
+/* ---- notices ---- */
+
+void answer_notice(struct interest *interest, Ramal__V1__State state, uint64_t queued, Ramal__V1__Why why) {
+        struct answer *answer = interest->notice;
+
+        if (peer_deaf(interest->peer))
+                return;
+        if (!answer) {
+                answer = answer_new(interest->peer, ANSWER_NOTICE, 0);
+                if (!answer)
+                        return;
+                answer->interest = interest;
+                interest->notice = answer;
+                answer->notice = (Ramal__V1__Interest)RAMAL__V1__INTEREST__INIT;
+                answer->notice.sid = interest->sid;
+                answer_push(interest->peer, answer);
+        }
+        answer->notice.state = state;
+        answer->notice.queued = queued;
+        answer->notice.why = why;
+}
+
+static bool notice_commit(struct peer *peer, struct answer *answer) {
+        size_t len = rml_control_size(RML_INTEREST, 0, &answer->notice.base);
+        uint8_t *out = outbox_reserve(&peer->outbox, &peer->core->pool, len);
+
+        if (!out)
+                return false;
+        rml_control_pack(out, RML_INTEREST, 0, &answer->notice.base);
+        outbox_advance(&peer->outbox, len);
+        return true;
+}
+
+/* ---- replies ---- */
+
+static bool reply_write(struct peer *peer, struct rml_span head, struct rml_span tail, struct rml_blob *blob, bool own,
+                        uint64_t token, uint64_t seq) {
+        struct outbox *outbox = &peer->outbox;
+        size_t len = head.len + tail.len;
+
+        if (token && peer_mark(peer, &(struct mark){.end = outbox->put + len, .kind = MARK_REPLY, .token = token, .seq = seq}) < 0)
+                return false;
+        if (blob) {
+                if (outbox_put_blob(outbox, &peer->core->pool, head, blob, tail) < 0) {
+                        if (token)
+                                peer->marks.count--;
+                        return false;
+                }
+                if (own) {
+                        outbox->put -= len; /* the mark counts from where it began */
+                        unread_mark(peer, len);
+                        outbox->put += len;
+                }
+                return true;
+        }
+        uint8_t *out = outbox_reserve(outbox, &peer->core->pool, len);
+        if (!out) {
+                if (token)
+                        peer->marks.count--;
+                return false;
+        }
+        memcpy(out, head.data, head.len);
+        if (tail.len)
+                memcpy(out + head.len, tail.data, tail.len);
+        if (own)
+                unread_mark(peer, len);
+        outbox_advance(outbox, len);
+        return true;
+}
+
+int answer_reply(struct peer *caller, uint64_t id, uint64_t seq, const struct rml_data *data, struct message *message, bool own,
+                 uint64_t confirm_token) {
+        struct core *core = caller->core;
+        struct rml_hop hop = {.seq = seq, .code = data->code, .text = data->text, .sender = &message->sender};
+        uint8_t small[RML_HEAD_BYTES_MAX + 256];
+        size_t text_len = data->text.len + message->sender.identity.len;
+        bool long_text = text_len > 256;
+        uint8_t *head = long_text ? malloc(RML_HEAD_BYTES_MAX + text_len) : small;
+        struct answer *answer;
+        size_t head_len;
+        bool large = message->tail.len > MESSAGE_COPY_MAX;
+        int r = 0;
+
+        if (!head)
+                return -ENOMEM;
+        if (peer_deaf(caller))
+                goto out;
+        if (!data->code) /* an error is always the last word */
+                hop.flags = data->flags & RAMAL__V1__DATA_FLAG__DATA_FLAG_MORE;
+        head_len = rml_put_head(head, RML_REPLY, id, &hop, message->tail.len);
+        if (own)
+                unread_add(caller, head_len + message->tail.len);
+        if (peer_clear(caller, head_len + message->tail.len) &&
+            reply_write(caller, (struct rml_span){head, head_len}, message->tail, large ? message->blob : NULL, own,
+                        confirm_token, seq)) {
+                peer_touch(caller);
+                goto out;
+        }
+        r = -ENOMEM;
+        answer = message_body(core, message) ? answer_new(caller, ANSWER_REPLY, head_len) : NULL;
+        if (!answer) {
+                if (own)
+                        caller->unread_answers -= head_len + message->tail.len;
+                goto out;
+        }
+        memcpy(answer->bytes, head, head_len);
+        answer->body = body_ref(message->body);
+        answer->charge = message->charge;
+        answer->own = own;
+        answer->token = confirm_token;
+        answer->seq = seq;
+        answer_push(caller, answer);
+        r = 0;
+out:
+        if (long_text)
+                free(head);
+        return r;
+}
+
+bool answer_commit(struct peer *peer) {
+        struct answer *answer = rml_list_entry(rml_list_first(&peer->answers), struct answer, link);
+        struct rml_span bytes = {answer->bytes, answer->len};
+        struct rml_list *next;
+        bool done = false;
+
+        if (!peer_has_room(peer, answer->len + (answer->body ? answer->body->tail.len : 0)))
+                return false;
+        switch (answer->kind) {
+        case ANSWER_BYTES:
+                done = reply_write(peer, bytes, (struct rml_span){0}, NULL, answer->own, 0, 0);
+                break;
+        case ANSWER_REPLY:
+                done = reply_write(peer, bytes, answer->body->tail, answer->body->blob, answer->own, answer->token, answer->seq);
+                break;
+        case ANSWER_REFUSAL:
+                done = refusal_commit(peer, answer);
+                break;
+        case ANSWER_NOTICE:
+                done = notice_commit(peer, answer);
+                break;
+        }
+        if (!done)
+                return false;
+        answer_free(peer, answer);
+        next = rml_list_first(&peer->answers);
+        if (next)
+                rml_heap_move(&peer->ready, &peer->answers_ready, rml_list_entry(next, struct answer, link)->ordinal, 0);
+        else
+                rml_heap_remove(&peer->ready, &peer->answers_ready);
+        return true;
+}
+
+void answers_clear(struct peer *peer) {
+        rml_heap_remove(&peer->ready, &peer->answers_ready);
+        rml_list_each_safe(at, &peer->answers)
+                answer_free(peer, rml_list_entry(at, struct answer, link));
+}

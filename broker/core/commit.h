@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/* From an interest into the output of its connection. */
+#ifndef RAMAL_COMMIT_H
+#define RAMAL_COMMIT_H
+
+#include "message.h"
+
+struct call;
+struct interest;
+
+/* What is written for one receiver. */
+struct shipment {
+        const struct rml_sender *sender;
+        struct rml_span tail;
+        struct rml_blob *blob; /* NULL: copy */
+        size_t charge;
+        struct call *call;
+        uint64_t seq, replaced;
+        bool moved;
+};
+
+/* Writes it to the output and counts it in flight. Returns false, with nothing changed, without memory. */
+bool commit_write(struct interest *, const struct shipment *);
+/* Commits the head of the queue, gaps first. Returns false when that cannot be done now (no room, no memory). */
+bool interest_commit(struct interest *);
+/* Puts it into, or takes it out of, what its peer may commit: after every change of queue, credit or gaps. */
+void interest_update(struct interest *);
+
+#endif

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: MIT */
+/* The only door to the rules of the bus. The core is pure: no clock, no socket, no log, no global. Time, seed and
+ * limits come in; bytes to send, whom to close, what to log and the next deadline are pulled out. The same calls give
+ * the same bytes, which is how tests/sim checks it.
+ *
+ * One turn of the caller:  core_time(now)
+ *                          core_peer_input() for each readable socket, core_peer_eof() / core_peer_lost()
+ *                          core_expire()                                  (after all input: a turn reads first)
+ *                          while ((p = core_next_dirty())) { core_peer_output(); send; core_peer_sent(); }
+ *                          while ((p = core_next_closed())) { close the socket; core_peer_free(p); }
+ *                          while (core_next_event(&e)) log it
+ *                          sleep until core_deadline()
+ */
+#ifndef RAMAL_CORE_H
+#define RAMAL_CORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "blob.h"
+#include "base/table.h"
+
+struct core;
+struct peer;
+
+#define CORE_NEVER UINT64_MAX
+#define CORE_GROUPS_MAX 64u
+
+/* Section 8 of the design; the keys of [limits] in the configuration have the same names (times without _ns). */
+struct core_limits {
+        uint64_t payload_bytes;          /* largest payload */
+        uint64_t interest_bytes;         /* window of an interest */
+        uint64_t interest_messages;
+        uint64_t connection_bytes;       /* queued for one connection */
+        uint64_t uid_bytes;              /* queued for all connections of another uid */
+        uint64_t broker_bytes;           /* queued in all */
+        uint64_t reserve_bytes;          /* of broker_bytes, not for the broker's own uid */
+        uint64_t uid_connections;        /* of another uid */
+        uint64_t own_connections;        /* of the broker's own uid */
+        uint64_t unauthenticated;        /* TCP connections that have not proved the token yet */
+        uint64_t calls;                  /* in flight per connection */
+        uint64_t interests;              /* per connection of another uid */
+        uint64_t own_interests;          /* per connection of the own uid */
+        uint64_t names;                  /* per connection of another uid */
+        uint64_t publish_credit_bytes;
+        uint64_t hello_timeout_ns;       /* from accept to HELLO (and AUTH) */
+        uint64_t frame_timeout_ns;       /* a half-read frame without 64 KiB of progress */
+        uint64_t flush_timeout_ns;       /* what an ending connection gets to take its rest */
+        uint64_t unread_answers_bytes;   /* of the broker's own answers, then its input waits */
+};
+void core_limits_default(struct core_limits *);
+
+/* Facts about the process that only its edge knows, for $SYS.api.status. */
+struct core_facts {
+        uint32_t pid;
+        uint64_t cpu_us, memory_bytes;
+        const char *const *listening; /* addresses, NULL-terminated; borrowed until the next call */
+};
+
+/* Proof of the shared token (TCP). Deterministic stand-ins in tests. */
+struct core_prover {
+        /* Fills nonce and proof (32 bytes each) for the client's nonce. */
+        void (*challenge)(void *user, const uint8_t *client_nonce, uint8_t *nonce, uint8_t *proof);
+        /* Is `proof` the client's for both nonces? In constant time. */
+        bool (*check)(void *user, const uint8_t *client_nonce, const uint8_t *nonce, const uint8_t *proof);
+};
+
+struct core_config {
+        struct core_limits limits;
+        struct rml_seed seed;   /* of the hash tables: secret */
+        uint64_t epoch;         /* of this run, non-zero */
+        const char *server;     /* "ramald 0.1.0", borrowed for the core's life */
+        uint32_t own_uid;       /* who may do more than others, beside uid 0 */
+        const uint32_t *allow_uids;   /* others that may connect; copied */
+        size_t allow_uid_count;
+        const uint32_t *allow_gids;   /* and groups */
+        size_t allow_gid_count;
+        const struct core_prover *prover; /* NULL: no TCP; borrowed for the core's life */
+        void (*facts)(void *user, struct core_facts *ret); /* may be NULL */
+        void *user;             /* of prover and facts */
+};
+
+/* Who connected. Attested by the kernel for local ones. */
+struct core_origin {
+        bool local;             /* a Unix socket: uid, gid, pid are known */
+        uint32_t uid, gid, pid;
+        uint32_t groups[CORE_GROUPS_MAX];
+        size_t group_count;
+        const char *address;    /* for people; copied */
+};
+
+/* Returns owned, or NULL without memory. */
+struct core *core_new(const struct core_config *, uint64_t now_ns);
+/* All peers must be freed before. Checks (in debug builds) that every charge has returned to zero. */
+struct core *core_free(struct core *);
+
+/* The clock, CLOCK_MONOTONIC nanoseconds; never goes back. */
+void core_time(struct core *, uint64_t now_ns);
+void core_expire(struct core *);
+uint64_t core_deadline(const struct core *); /* CORE_NEVER = none */
+
+/* A connection was accepted. Returns 0; -ENOMEM; -EDQUOT when its uid, or the unauthenticated, have too many (nothing was
+ * created: close it). user: the caller's own. */
+int core_peer_add(struct core *, const struct core_origin *, void *user, struct peer **ret);
+void *core_peer_user(const struct peer *);
+uint64_t core_peer_id(const struct peer *);
+
+/* Bytes that it sent; all are taken. */
+void core_peer_input(struct peer *, const uint8_t *data, size_t len);
+/* Its input ended; it may still read. */
+void core_peer_eof(struct peer *);
+/* Nothing can be sent any more. It comes out of core_next_closed(). */
+void core_peer_lost(struct peer *);
+/* Should its socket be read now? (Not while it leaves the broker's own answers unread, nor after its end.) It only
+ * changes with calls on this peer. */
+bool core_peer_reading(const struct peer *);
+
+/* Bytes for its socket, in order: writes at most `max` spans, returns how many. They are valid until the next call on
+ * the core. */
+size_t core_peer_output(struct peer *, struct rml_span *spans, size_t max);
+/* The socket took so many of them. More may come out of core_peer_output() then. */
+void core_peer_sent(struct peer *, size_t bytes);
+bool core_peer_has_output(const struct peer *);
+
+/* Peers that have new output since they last came out of here. */
+struct peer *core_next_dirty(struct core *);
+/* Peers whose socket is to be closed now. Each comes out once; core_peer_free() it. */
+struct peer *core_next_closed(struct core *);
+struct peer *core_peer_free(struct peer *);
+
+/* No new peers; GOAWAY to all; what is left at the end of grace_ns is closed. core_stopped(): everybody is gone. */
+void core_stop(struct core *, uint64_t grace_ns);
+bool core_stopped(const struct core *);
+
+/* Things worth a line of log. */
+enum core_event_kind {
+        CORE_EVENT_WELCOME,  /* a peer came in */
+        CORE_EVENT_GONE,     /* and left; text: how */
+        CORE_EVENT_DENIED,   /* was not let in; text: why */
+        CORE_EVENT_GOAWAY,   /* was sent away; text: why, offset */
+        CORE_EVENT_LIMIT,    /* met a limit; text: which; at most one a second for each peer and limit */
+};
+struct core_event {
+        enum core_event_kind kind;
+        uint64_t peer;
+        bool local;
+        uint32_t uid, pid;
+        char app[64];
+        char text[160];
+};
+/* Returns false when there is none left. Events beyond 256 between two calls are counted, not kept: *lost. */
+bool core_next_event(struct core *, struct core_event *ret, uint64_t *lost);
+
+/* Sums for tests: every one must be 0 when nobody is connected. */
+struct core_charges {
+        uint64_t peers, interests, names, calls, queued_messages, queued_bytes, bodies_bytes, timers;
+};
+void core_charges(const struct core *, struct core_charges *ret);
+
+/* The ledger of one interest (rule 2), for tests and $SYS.api.status. Returns -ENOENT. */
+struct core_ledger {
+        uint64_t matched, queued, in_flight, confirmed, expired, dropped, replaced, moved, unconfirmed;
+};
+int core_interest_ledger(const struct peer *, uint64_t sid, struct core_ledger *ret);
+
+#endif

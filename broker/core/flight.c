@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT */
+#include "flight.h"
+
+#include <stdlib.h>
+
+#include "commit.h"
+#include "group.h"
+#include "interest.h"
+
+bool credit_asked(const struct interest *interest) {
+        return interest->credit_bytes || interest->credit_messages;
+}
+
+/* Would the receiver's credit let a message of that size through? One that is larger than all of it goes when nothing
+ * is in flight. */
+bool credit_open(const struct interest *interest, size_t charge) {
+        if (interest->ledger.in_flight == 0 || interest->peer->state == PEER_LEAVING || !credit_asked(interest))
+                return true;
+        if (interest->credit_messages && interest->ledger.in_flight >= interest->credit_messages)
+                return false;
+        return !interest->credit_bytes || (interest->in_flight_bytes < interest->credit_bytes &&
+                                           charge <= interest->credit_bytes - interest->in_flight_bytes);
+}
+
+bool flights_reserve(struct flight_ring *ring) {
+        uint32_t room = ring->room ? ring->room * 2 : 16;
+        struct flight *items;
+
+        if (ring->count < ring->room)
+                return true;
+        items = room > ring->room ? malloc(room * sizeof(*items)) : NULL;
+        if (!items)
+                return false;
+        for (uint32_t i = 0; i < ring->count; i++)
+                items[i] = ring->items[(ring->first + i) & (ring->room - 1)];
+        free(ring->items);
+        *ring = (struct flight_ring){.items = items, .count = ring->count, .room = room};
+        return true;
+}
+
+void flights_push(struct flight_ring *ring, uint64_t seq, size_t bytes) {
+        ring->items[(ring->first + ring->count++) & (ring->room - 1)] = (struct flight){(uint32_t)seq, (uint32_t)bytes};
+}
+
+void interest_taken(struct interest *interest, uint32_t bytes) {
+        interest->ledger.in_flight--;
+        interest->ledger.confirmed++;
+        interest->in_flight_bytes -= bytes;
+        interest_update(interest);
+        group_changed(interest);
+}
+
+/* How many at the front of the ring does `seq` confirm? 0 = it is none of them. */
+static uint32_t flight_find(struct interest *interest, uint64_t seq) {
+        const struct flight_ring *ring = &interest->flights;
+        uint32_t low = 0, high = ring->count;
+
+        if (!ring->count || seq == 0 || seq > interest->ledger.matched)
+                return 0;
+        if (interest->unordered) {
+                /* Few and short-lived: after a member of a group died. A receiver that names numbers which are not
+                 * there may not make us search for ever. */
+                uint32_t now_ms = (uint32_t)(interest->peer->core->now_ns / 1000000);
+
+                if (interest->confirmed_last == (uint32_t)seq)
+                        return 0; /* said again */
+                if (interest->stray_ms != now_ms)
+                        interest->stray = 0;
+                interest->stray_ms = now_ms;
+                if (interest->stray >= 16)
+                        return 0;
+                for (uint32_t i = 0; i < ring->count; i++)
+                        if (ring->items[(ring->first + i) & (ring->room - 1)].seq == (uint32_t)seq) {
+                                interest->stray = 0;
+                                return i + 1;
+                        }
+                interest->stray++;
+                return 0;
+        }
+        /* Numbers ascend: the last one that is not above seq. */
+        while (low < high) {
+                uint32_t middle = low + (high - low) / 2;
+                uint32_t item = ring->items[(ring->first + middle) & (ring->room - 1)].seq;
+
+                if ((int32_t)(item - (uint32_t)seq) <= 0)
+                        low = middle + 1;
+                else
+                        high = middle;
+        }
+        if (low && interest->exact && ring->items[(ring->first + low - 1) & (ring->room - 1)].seq != (uint32_t)seq)
+                return 0; /* confirmed before */
+        return low;
+}
+
+bool interest_confirm(struct interest *interest, uint64_t seq) {
+        struct flight_ring *ring = &interest->flights;
+        uint32_t n = credit_asked(interest) ? flight_find(interest, seq) : 0;
+        uint64_t bytes = 0;
+
+        if (!n)
+                return false;
+        for (uint32_t i = 0; i < n; i++)
+                bytes += ring->items[(ring->first + i) & (ring->room - 1)].bytes;
+        interest->confirmed_last = ring->items[(ring->first + n - 1) & (ring->room - 1)].seq;
+        ring->first = (ring->first + n) & (ring->room - 1);
+        ring->count -= n;
+        interest->in_flight_bytes -= bytes;
+        interest->ledger.in_flight -= n;
+        interest->ledger.confirmed += n;
+        if (!ring->count) {
+                interest->unordered = false;
+                interest->stray = 0;
+        }
+        interest_update(interest);
+        group_changed(interest);
+        return true;
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/* What was committed to an interest and not confirmed, in order of commit, and the receive credit that it uses. */
+#ifndef RAMAL_FLIGHT_H
+#define RAMAL_FLIGHT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct interest;
+
+struct flight {
+        uint32_t seq; /* low half */
+        uint32_t bytes;
+};
+struct flight_ring {
+        struct flight *items;
+        uint32_t first, count, room; /* room is a power of two or 0 */
+};
+
+/* Did the receiver ask for credit? Else its socket confirms, and the ring stays empty. */
+bool credit_asked(const struct interest *);
+/* Would its credit let a message of that size through? */
+bool credit_open(const struct interest *, size_t charge);
+
+/* Room for one more. Returns false without memory. */
+bool flights_reserve(struct flight_ring *);
+void flights_push(struct flight_ring *, uint64_t seq, size_t bytes);
+
+/* CREDIT{sid, seq}: confirms that message and all that were committed before it. Returns false if nothing in flight
+ * has that number. */
+bool interest_confirm(struct interest *, uint64_t seq);
+/* The socket took one (no credit was asked). */
+void interest_taken(struct interest *, uint32_t bytes);
+
+#endif

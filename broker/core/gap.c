@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+#include "gap.h"
+
+#include <stdlib.h>
+
+#include "answer.h"
+#include "interest.h"
+
+void gap_add(struct interest *interest, uint64_t seq, uint64_t bytes, Ramal__V1__Why why) {
+        struct gap *gap = interest->gaps;
+
+        while (gap && gap->why != why)
+                gap = gap->next;
+        if (!gap) {
+                gap = calloc(1, sizeof(*gap));
+                if (gap) {
+                        gap->why = why;
+                        gap->next = interest->gaps;
+                        interest->gaps = gap;
+                } else {
+                        gap = interest->gaps; /* the count matters more than the reason */
+                }
+        }
+        if (!gap) {
+                interest->peer->lost = true; /* it cannot be told: better no connection than a silent loss */
+                peer_touch(interest->peer);
+                return;
+        }
+        if (!gap->count || seq < gap->first)
+                gap->first = seq;
+        if (seq > gap->last)
+                gap->last = seq;
+        gap->count++;
+        gap->bytes += bytes;
+}
+
+/* What a dropped message stood for under `latest` is missing with it: its receiver will not learn of it otherwise. */
+void gap_add_more(struct interest *interest, uint64_t count, uint64_t last, Ramal__V1__Why why) {
+        if (!count)
+                return;
+        gap_add(interest, last, 0, why);
+        for (struct gap *gap = interest->gaps; gap; gap = gap->next)
+                if (gap->why == why)
+                        gap->count += count - 1;
+}
+
+static Ramal__V1__Gap gap_message(const struct interest *interest, const struct gap *gap) {
+        Ramal__V1__Gap message = RAMAL__V1__GAP__INIT;
+
+        message.sid = interest->sid;
+        message.first = gap->first;
+        message.last = gap->last;
+        message.count = gap->count;
+        message.bytes = gap->bytes;
+        message.why = gap->why;
+        return message;
+}
+
+/* The first one was told. */
+static void gap_drop(struct interest *interest) {
+        struct gap *gap = interest->gaps;
+
+        interest->gaps = gap->next;
+        free(gap);
+}
+
+bool gaps_write(struct interest *interest) {
+        struct peer *peer = interest->peer;
+
+        while (interest->gaps) {
+                struct gap *gap = interest->gaps;
+                Ramal__V1__Gap message = gap_message(interest, gap);
+                size_t len = rml_control_size(RML_GAP, 0, &message.base);
+                uint8_t *out = outbox_reserve(&peer->outbox, &peer->core->pool, len);
+
+                if (!out)
+                        return false;
+                outbox_advance(&peer->outbox, rml_control_pack(out, RML_GAP, 0, &message.base));
+                gap_drop(interest);
+        }
+        return true;
+}
+
+void gaps_answer(struct interest *interest) {
+        while (interest->gaps) {
+                struct gap *gap = interest->gaps;
+                Ramal__V1__Gap message = gap_message(interest, gap);
+
+                answer_control(interest->peer, RML_GAP, 0, &message.base);
+                gap_drop(interest);
+        }
+}
+
+void gaps_free(struct interest *interest) {
+        while (interest->gaps)
+                gap_drop(interest);
+}

@@ -1,0 +1,434 @@
+/* SPDX-License-Identifier: MIT */
+/* Every policy is one heap of members by whose turn it is: least_pending by (pending, last turn), round_robin by last
+ * turn, primary by rank. So choosing costs no more with a thousand members than with two. */
+#include "group.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "subject.h"
+
+#define RANK_FIRST (UINT64_C(1) << 62) /* members that replace the owner go below it */
+
+static uint64_t group_hash(const struct core *core, bool serve, struct rml_span name) {
+        return rml_hash(&core->config.seed, name.data, name.len) ^ (serve ? UINT64_C(0x9e3779b97f4a7c15) : 0);
+}
+
+static struct group *group_in(const struct rml_table *table, uint64_t hash, bool serve, struct rml_span name) {
+        for (struct rml_table_node *node = rml_table_find(table, hash); node; node = rml_table_find_next(node)) {
+                struct group *group = rml_container_of(node, struct group, node);
+
+                if (group->serve == serve && rml_span_equal(rml_span_of(group->name), name))
+                        return group;
+        }
+        return NULL;
+}
+
+struct group *name_find(const struct core *core, struct rml_span name) {
+        return group_in(&core->names, group_hash(core, true, name), true, name);
+}
+
+struct interest *group_head(const struct group *group) {
+        struct rml_list *first = rml_list_first(&group->members);
+
+        return first ? rml_list_entry(first, struct interest, member_link) : NULL;
+}
+
+static struct group *group_new(struct core *core, const struct interest *interest, const struct interest_wish *wish) {
+        struct group *group = calloc(1, sizeof(*group));
+        const char *name = wish->name ? wish->pattern : wish->group ? wish->group : "";
+
+        if (!group)
+                return NULL;
+        group->name = strdup(name);
+        if (!group->name) {
+                free(group);
+                return NULL;
+        }
+        group->serve = interest->serve;
+        group->is_name = wish->name;
+        group->policy = wish->name ? RAMAL__V1__POLICY__POLICY_PRIMARY : wish->policy;
+        group->account = interest->peer->account;
+        rml_list_init(&group->gangs);
+        rml_list_init(&group->members);
+        rml_list_init(&group->changed_link);
+        if (*name)
+                rml_table_put(wish->name ? &core->names : &core->groups, &group->node,
+                              group_hash(core, group->serve, rml_span_of(name)));
+        return group;
+}
+
+struct group *group_free_if_empty(struct core *core, struct group *group) {
+        if (group->member_count || rml_list_linked(&group->changed_link))
+                return group;
+        rml_table_remove(group->is_name ? &core->names : &core->groups, &group->node);
+        free(group->name);
+        free(group);
+        return NULL;
+}
+
+/* ---- gangs ---- */
+
+static struct gang *gang_find(const struct group *group, const char *pattern) {
+        rml_list_each(at, &group->gangs) {
+                struct gang *gang = rml_list_entry(at, struct gang, link);
+
+                if (strcmp(gang->pattern, pattern) == 0)
+                        return gang;
+        }
+        return NULL;
+}
+
+static void gang_free(struct core *core, struct gang *gang) {
+        topics_remove(core->topics, &gang->slots[0]);
+        topics_remove(core->topics, &gang->slots[1]);
+        rml_list_remove(&gang->link);
+        free(gang->pattern);
+        free(gang);
+}
+
+static struct gang *gang_new(struct core *core, struct group *group, const char *pattern) {
+        struct gang *gang = calloc(1, sizeof(*gang));
+        enum topic_role role = group->serve ? TOPIC_SERVER_GANG : TOPIC_SUBSCRIBER_GANG;
+        struct rml_span text = rml_span_of(pattern);
+
+        if (!gang)
+                return NULL;
+        rml_list_init(&gang->link);
+        gang->group = group;
+        gang->pattern = strdup(pattern);
+        if (!gang->pattern || topics_add(core->topics, text, role, &gang->slots[0], gang) < 0)
+                goto fail;
+        if (group->is_name) {
+                size_t len = strlen(pattern);
+                char *below = malloc(len + 3);
+                int r = -ENOMEM;
+
+                if (below) {
+                        memcpy(below, pattern, len);
+                        memcpy(below + len, ".>", 3);
+                        r = topics_add(core->topics, rml_span_of(below), role, &gang->slots[1], gang);
+                        free(below);
+                }
+                if (r < 0)
+                        goto fail;
+        }
+        rml_list_push_back(&group->gangs, &gang->link);
+        return gang;
+fail:
+        gang_free(core, gang);
+        return NULL;
+}
+
+/* ---- members ---- */
+
+static void member_key(const struct interest *interest, uint64_t turn, uint64_t *key, uint64_t *tie) {
+        switch (interest->gang->group->policy) {
+        case RAMAL__V1__POLICY__POLICY_PRIMARY:
+                *key = interest->rank;
+                *tie = 0;
+                break;
+        case RAMAL__V1__POLICY__POLICY_ROUND_ROBIN:
+                *key = turn;
+                *tie = 0;
+                break;
+        default:
+                *key = interest_pending(interest);
+                *tie = turn;
+                break;
+        }
+}
+
+static uint64_t member_turn(const struct interest *interest) {
+        return interest->gang->group->policy == RAMAL__V1__POLICY__POLICY_ROUND_ROBIN ? interest->turn.key
+                                                                                       : interest->turn.tie;
+}
+
+static void member_place(struct interest *interest, uint64_t turn) {
+        uint64_t key, tie;
+
+        member_key(interest, turn, &key, &tie);
+        if (interest->turn.key != key || interest->turn.tie != tie)
+                rml_heap_move(&interest->gang->members, &interest->turn, key, tie);
+}
+
+void group_changed(struct interest *interest) {
+        if (interest->gang && interest->turn.in_heap)
+                member_place(interest, member_turn(interest));
+}
+
+void group_turned(struct interest *interest) {
+        if (interest->gang && interest->turn.in_heap)
+                member_place(interest, ++interest->gang->group->turns);
+}
+
+static bool member_takes(const struct interest *interest) {
+        return interest->peer->state == PEER_OPEN && !interest->peer->lost && !interest->evicting && !interest->detached;
+}
+
+static bool member_before(const struct interest *a, const struct interest *b) {
+        return a->turn.key < b->turn.key || (a->turn.key == b->turn.key && a->turn.tie < b->turn.tie);
+}
+
+/* Whose turn is it in this gang, among those that take anything, and (unless primary) have room? */
+static struct interest *gang_pick(const struct gang *gang, const struct message *message, bool full_too, Ramal__V1__Why *why) {
+        bool primary = gang->group->policy == RAMAL__V1__POLICY__POLICY_PRIMARY;
+        struct rml_heap_node *top = rml_heap_top(&gang->members);
+        struct interest *best = top ? rml_container_of(top, struct interest, turn) : NULL;
+
+        if (!best || (member_takes(best) && (primary || full_too || interest_has_room(best, message, why))))
+                return best;
+        best = NULL;
+        for (; top; top = rml_heap_next(&gang->members, top)) {
+                struct interest *interest = rml_container_of(top, struct interest, turn);
+
+                if (member_takes(interest) && (!best || member_before(interest, best)) &&
+                    (primary || full_too || interest_has_room(interest, message, why)))
+                        best = interest;
+        }
+        return best;
+}
+
+struct interest *group_choose(const struct topic_route *route, size_t index, const struct message *message, bool full_too,
+                              Ramal__V1__Why *why) {
+        const struct group *group = ((const struct gang *)route->slots[index]->owner)->group;
+        struct interest *best = NULL;
+
+        *why = RAMAL__V1__WHY__WHY_NONE;
+        for (size_t i = index; i < route->count; i++) {
+                const struct gang *gang = route->slots[i]->owner;
+                struct interest *interest;
+
+                if (route->slots[i]->role == TOPIC_SUBSCRIBER || gang->group != group)
+                        continue;
+                interest = gang_pick(gang, message, false, why);
+                if (interest && (!best || member_before(interest, best)))
+                        best = interest;
+        }
+        if (best && group->policy == RAMAL__V1__POLICY__POLICY_PRIMARY && !full_too && !interest_has_room(best, message, why))
+                return NULL;
+        if (best || !full_too)
+                return best;
+        for (size_t i = index; i < route->count && !best; i++) {
+                const struct gang *gang = route->slots[i]->owner;
+
+                if (route->slots[i]->role != TOPIC_SUBSCRIBER && gang->group == group)
+                        best = gang_pick(gang, message, true, why);
+        }
+        return best;
+}
+
+/* Tells all members of an ordered group where they stand now, if that changed. */
+static void group_tell(struct group *group, Ramal__V1__Why why) {
+        uint64_t position = 0;
+
+        if (group->policy != RAMAL__V1__POLICY__POLICY_PRIMARY)
+                return;
+        rml_list_each(at, &group->members) {
+                struct interest *interest = rml_list_entry(at, struct interest, member_link);
+
+                if (position == 0)
+                        interest_say(interest, RAMAL__V1__STATE__STATE_OWNER, 0, RAMAL__V1__WHY__WHY_NONE);
+                else if (interest->told == RAMAL__V1__STATE__STATE_LOST && interest->told_queued == position)
+                        ; /* LOST said where it stands */
+                else if (interest->told == RAMAL__V1__STATE__STATE_OWNER)
+                        interest_say(interest, RAMAL__V1__STATE__STATE_LOST, position, why);
+                else
+                        interest_say(interest, RAMAL__V1__STATE__STATE_QUEUED, position, RAMAL__V1__WHY__WHY_NONE);
+                position++;
+        }
+}
+
+static void name_changed(struct core *core, struct group *group) {
+        if (group->is_name && !rml_list_linked(&group->changed_link))
+                rml_list_push_back(&core->changed_names, &group->changed_link);
+}
+
+/* ---- joining ---- */
+
+struct conflict {
+        const struct account *account;
+        bool names_only;
+        const struct group *group;
+};
+
+static bool conflict_visit(void *user, struct topic_slot *slot) {
+        struct conflict *conflict = user;
+        const struct group *group = ((const struct gang *)slot->owner)->group;
+
+        if (group->account == conflict->account || (conflict->names_only && !group->is_name) || !group->member_count)
+                return true;
+        conflict->group = group;
+        return false;
+}
+
+static int refuse(struct group_refusal *refusal, Ramal__V1__Code code, const char *text, const struct group *group) {
+        struct interest *head = group ? group_head(group) : NULL;
+
+        *refusal = (struct group_refusal){code, text, head ? head->peer : NULL};
+        return 1;
+}
+
+static const struct group *served_at(const struct core *core, struct rml_span pattern) {
+        const struct rml_list *slots = topics_at(core->topics, pattern, TOPIC_SERVER_GANG);
+        struct rml_list *first = slots ? rml_list_first(slots) : NULL;
+
+        return first ? ((const struct gang *)rml_list_entry(first, struct topic_slot, link)->owner)->group : NULL;
+}
+
+/* Names and patterns of others that stand in the way of serving this one. */
+static int check_serve(const struct interest *interest, const struct interest_wish *wish, const struct group *own,
+                       struct group_refusal *refusal) {
+        const struct core *core = interest->peer->core;
+        struct rml_span pattern = rml_span_of(wish->pattern);
+        struct conflict conflict = {.account = interest->peer->account, .names_only = true};
+        const struct group *there;
+
+        topics_servers_above(core->topics, pattern, conflict_visit, &conflict);
+        if (conflict.group)
+                return refuse(refusal, RAMAL__V1__CODE__CODE_EXISTS, "lies inside a name that another user holds",
+                              conflict.group);
+        if (wish->name) {
+                conflict.names_only = false;
+                topics_servers_below(core->topics, pattern, conflict_visit, &conflict);
+                if (conflict.group)
+                        return refuse(refusal, RAMAL__V1__CODE__CODE_EXISTS, "another user serves inside this name",
+                                      conflict.group);
+        }
+        there = served_at(core, pattern);
+        if (there && there != own)
+                return refuse(refusal, RAMAL__V1__CODE__CODE_EXISTS,
+                              there->is_name ? "is held as a name" : "is served already, by another group", there);
+        if (wish->name && !own) {
+                char below[256 + 3];
+                size_t len = strlen(wish->pattern);
+
+                if (len + 3 <= sizeof(below)) {
+                        memcpy(below, wish->pattern, len);
+                        memcpy(below + len, ".>", 3);
+                        there = served_at(core, rml_span_of(below));
+                        if (there)
+                                return refuse(refusal, RAMAL__V1__CODE__CODE_EXISTS,
+                                              "all below this name is served already, by another group", there);
+                }
+        }
+        return 0;
+}
+
+static int check_name(const struct interest *interest, const struct interest_wish *wish, const struct group *group,
+                      struct group_refusal *refusal) {
+        struct interest *head = group_head(group);
+
+        rml_list_each(at, &group->members)
+                if (rml_list_entry(at, struct interest, member_link)->peer == interest->peer)
+                        return refuse(refusal, RAMAL__V1__CODE__CODE_EXISTS, "this connection has claimed the name already",
+                                      group);
+        if (wish->no_queue && !(wish->replace && head->allow_replace))
+                return refuse(refusal, RAMAL__V1__CODE__CODE_EXISTS, "the name is held", group);
+        return 0;
+}
+
+static int join_plain(struct interest *interest) {
+        struct core *core = interest->peer->core;
+
+        return topics_add(core->topics, rml_span_of(interest->pattern), TOPIC_SUBSCRIBER, &interest->slot, interest);
+}
+
+/* The owner is replaced: it stands second, or (no_queue) its interest ends. */
+void group_replaced(struct interest *old) {
+        struct group *group = old->gang->group;
+
+        if (old->no_queue)
+                interest_end(old, RAMAL__V1__WHY__WHY_REPLACED);
+        else
+                interest_move_all(old);
+        group_tell(group, RAMAL__V1__WHY__WHY_REPLACED);
+}
+
+int group_join(struct interest *interest, const struct interest_wish *wish, Ramal__V1__State *state, uint64_t *queued,
+               struct interest **replaced, struct group_refusal *refusal) {
+        struct core *core = interest->peer->core;
+        struct rml_span name = rml_span_of(wish->name ? wish->pattern : wish->group ? wish->group : "");
+        struct group *group = NULL;
+        struct interest *head;
+        struct gang *gang;
+        bool replaces;
+        int r;
+
+        *state = RAMAL__V1__STATE__STATE_ACTIVE;
+        *queued = 0;
+        *replaced = NULL;
+        if (!interest->serve && !wish->group)
+                return join_plain(interest);
+        if (name.len)
+                group = group_in(wish->name ? &core->names : &core->groups, group_hash(core, interest->serve, name),
+                                 interest->serve, name);
+        if (group && !group->is_name && group->account != interest->peer->account)
+                return refuse(refusal, RAMAL__V1__CODE__CODE_DENIED, "the group belongs to another user", group);
+        if (interest->serve && (r = check_serve(interest, wish, group, refusal)))
+                return r;
+        if (group && group->is_name && (r = check_name(interest, wish, group, refusal)))
+                return r;
+        if (!group && !(group = group_new(core, interest, wish)))
+                return -ENOMEM;
+        gang = gang_find(group, wish->pattern);
+        if (!gang && !(gang = gang_new(core, group, wish->pattern))) {
+                group_free_if_empty(core, group);
+                return -ENOMEM;
+        }
+        head = group_head(group);
+        replaces = group->is_name && head && wish->replace && head->allow_replace;
+        interest->gang = gang;
+        interest->rank = !head ? RANK_FIRST
+                               : replaces ? head->rank - 1
+                                          : rml_list_entry(group->members.prev, struct interest, member_link)->rank + 1;
+        if (replaces)
+                rml_list_push_front(&group->members, &interest->member_link);
+        else
+                rml_list_push_back(&group->members, &interest->member_link);
+        group->member_count++;
+        uint64_t key, tie;
+        member_key(interest, 0, &key, &tie);
+        rml_heap_push(&gang->members, &interest->turn, key, tie);
+        if (group->policy == RAMAL__V1__POLICY__POLICY_PRIMARY) {
+                *state = !head || replaces ? RAMAL__V1__STATE__STATE_OWNER : RAMAL__V1__STATE__STATE_QUEUED;
+                *queued = !head || replaces ? 0 : group->member_count - 1;
+                interest->told = *state;
+                interest->told_queued = *queued;
+        }
+        *replaced = replaces ? head : NULL;
+        name_changed(core, group);
+        return 0;
+}
+
+void group_leave(struct interest *interest) {
+        struct gang *gang = interest->gang;
+        struct group *group = gang->group;
+        struct core *core = interest->peer->core;
+
+        rml_heap_remove(&gang->members, &interest->turn);
+        rml_list_remove(&interest->member_link);
+        group->member_count--;
+        if (!rml_heap_top(&gang->members)) {
+                topics_remove(core->topics, &gang->slots[0]);
+                topics_remove(core->topics, &gang->slots[1]);
+        }
+        group_tell(group, RAMAL__V1__WHY__WHY_NONE);
+        name_changed(core, group);
+}
+
+void group_release(struct interest *interest) {
+        struct gang *gang = interest->gang;
+        struct group *group = gang->group;
+        struct core *core = interest->peer->core;
+
+        interest->gang = NULL;
+        if (!rml_heap_top(&gang->members))
+                gang_free(core, gang);
+        if (!group->member_count) {
+                /* Its name is free at once; what is left of it waits to be published. */
+                rml_table_remove(group->is_name ? &core->names : &core->groups, &group->node);
+                group_free_if_empty(core, group);
+        }
+}

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT */
+#include "hello.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "answer.h"
+#include "later.h"
+#include "bounds.h"
+
+static bool uid_allowed(const struct core *core, const struct peer *peer) {
+        const struct core_config *config = &core->config;
+
+        if (peer->uid == 0 || peer->uid == config->own_uid)
+                return true;
+        for (size_t i = 0; i < config->allow_uid_count; i++)
+                if (config->allow_uids[i] == peer->uid)
+                        return true;
+        for (size_t i = 0; i < config->allow_gid_count; i++) {
+                if (config->allow_gids[i] == peer->gid)
+                        return true;
+                for (size_t j = 0; j < peer->group_count; j++)
+                        if (config->allow_gids[i] == peer->groups[j])
+                                return true;
+        }
+        return false;
+}
+
+/* STATUS, then close. */
+static void hello_deny(struct peer *peer, uint64_t id, Ramal__V1__Code code, const char *text) {
+        peer->core->counters.denied++;
+        event_add(peer->core, CORE_EVENT_DENIED, peer, text);
+        answer_status(peer, id, code, text);
+        peer_end(peer, PEER_END_BROKEN, text);
+}
+
+static void hello_welcome(struct peer *peer, uint64_t id) {
+        struct core *core = peer->core;
+        const struct core_limits *limits = &core->config.limits;
+        Ramal__V1__Limits said = RAMAL__V1__LIMITS__INIT;
+        Ramal__V1__Welcome welcome;
+
+        ramal__v1__welcome__init(&welcome);
+        said.payload_bytes = limits->payload_bytes;
+        said.frame_bytes = limits->payload_bytes + RML_FRAME_EXTRA_BYTES;
+        said.publish_credit_bytes = limits->publish_credit_bytes;
+        said.interest_window_bytes = limits->interest_bytes;
+        said.interest_window_messages = limits->interest_messages;
+        said.interests = peer->account->own ? limits->own_interests : limits->interests;
+        said.names = peer->account->own ? limits->own_interests : limits->names;
+        said.calls = limits->calls;
+        said.headers = RML_HEADERS_MAX;
+        said.headers_bytes = RML_HEADERS_BYTES_MAX;
+        said.subject_bytes = RML_SUBJECT_BYTES_MAX;
+        said.subject_tokens = RML_SUBJECT_TOKENS_MAX;
+        welcome.peer = peer->id;
+        welcome.epoch = core->config.epoch;
+        welcome.version = RML_VERSION;
+        welcome.server = (char *)(uintptr_t)core->config.server;
+        welcome.limits = &said;
+        welcome.features = (char **)(uintptr_t)later_features;
+        while (later_features[welcome.n_features])
+                welcome.n_features++;
+
+        if (!peer->local)
+                core->unauthenticated--;
+        peer->in = true;
+        peer->state = PEER_OPEN;
+        peer->framer.frame_bytes_max = (uint32_t)said.frame_bytes;
+        peer_arm(peer);
+        answer_control(peer, RML_WELCOME, id, &welcome.base);
+        event_add(core, CORE_EVENT_WELCOME, peer, "");
+        rml_list_push_back(&core->changed_peers, &peer->presence_link);
+        if (core->stopping)
+                peer_say_goaway(peer, RAMAL__V1__CODE__CODE_OK, "the broker stops", 0,
+                                core->stop_ns > core->now_ns ? core->stop_ns - core->now_ns : 0);
+}
+
+void hello_start(struct peer *peer, uint64_t id, const Ramal__V1__Hello *hello) {
+        struct core *core = peer->core;
+        const char *later = later_in_control(RML_HELLO, &hello->base);
+        Ramal__V1__Challenge challenge = RAMAL__V1__CHALLENGE__INIT;
+        uint8_t proof[RML_PROOF_BYTES];
+
+        if (hello->version_min > RML_VERSION || hello->version_max < RML_VERSION) {
+                hello_deny(peer, id, RAMAL__V1__CODE__CODE_UNSUPPORTED, "this broker speaks version 1 of the protocol only");
+                return;
+        }
+        if (later) {
+                hello_deny(peer, id, RAMAL__V1__CODE__CODE_UNSUPPORTED, later);
+                return;
+        }
+        if (strlen(hello->app) > RML_APP_BYTES_MAX || strlen(hello->library) > RML_APP_BYTES_MAX) {
+                hello_deny(peer, id, RAMAL__V1__CODE__CODE_INVALID, "HELLO.app and HELLO.library are at most 255 bytes long");
+                return;
+        }
+        free(peer->app);
+        free(peer->library);
+        peer->app = strdup(hello->app);
+        peer->library = strdup(hello->library);
+        if (!peer->app || !peer->library) {
+                hello_deny(peer, id, RAMAL__V1__CODE__CODE_OVER_LIMIT, "the broker is out of memory");
+                return;
+        }
+        if (peer->local) {
+                if (uid_allowed(core, peer))
+                        hello_welcome(peer, id);
+                else
+                        hello_deny(peer, id, RAMAL__V1__CODE__CODE_DENIED,
+                                   "this user may not connect: start ramald with --allow-uid or --allow-group");
+                return;
+        }
+        if (!core->config.prover || hello->nonce.len != RML_NONCE_BYTES) {
+                hello_deny(peer, id, RAMAL__V1__CODE__CODE_DENIED,
+                           "a TCP connection must prove the token: send HELLO.nonce with 32 random bytes");
+                return;
+        }
+        memcpy(peer->client_nonce, hello->nonce.data, RML_NONCE_BYTES);
+        core->config.prover->challenge(core->config.user, peer->client_nonce, peer->nonce, proof);
+        peer->state = PEER_AUTH;
+        challenge.nonce = (ProtobufCBinaryData){.len = sizeof(peer->nonce), .data = peer->nonce};
+        challenge.proof = (ProtobufCBinaryData){.len = sizeof(proof), .data = proof};
+        answer_control(peer, RML_CHALLENGE, id, &challenge.base);
+}
+
+void hello_auth(struct peer *peer, uint64_t id, const Ramal__V1__Auth *auth) {
+        struct core *core = peer->core;
+
+        if (auth->proof.len == RML_PROOF_BYTES &&
+            core->config.prover->check(core->config.user, peer->client_nonce, peer->nonce, auth->proof.data))
+                hello_welcome(peer, id);
+        else
+                hello_deny(peer, id, RAMAL__V1__CODE__CODE_DENIED, "wrong token: both ends must read the same token file");
+}

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MIT */
+/* One interest and its ledger: matched = queued + in flight + confirmed + expired + dropped + replaced + moved +
+ * unconfirmed after every function that is called from outside. A message moves through it once:
+ *
+ *   interest_offer  -> written to the output at once, when nothing waits before it         (queue.c)
+ *                   -> or queued -> interest_commit -> written                             (commit.c)
+ *                   -> or dropped by the overflow rule: part of a gap, told before the next delivery  (queue.c, gap.c)
+ *   written         -> in flight -> confirmed, by CREDIT or (where none was asked) by the socket      (flight.c)
+ *   queued          -> moved to another member of its group, when this one goes            (move.c)
+ */
+#include "interest.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "answer.h"
+#include "call.h"
+#include "commit.h"
+#include "group.h"
+#include "queue.h"
+
+struct interest *interest_new(struct peer *peer, const struct interest_wish *wish) {
+        const struct core_limits *limits = &peer->core->config.limits;
+        struct interest *interest = calloc(1, sizeof(*interest));
+
+        if (!interest)
+                return NULL;
+        interest->pattern = strdup(wish->pattern);
+        if (!interest->pattern) {
+                free(interest);
+                return NULL;
+        }
+        interest->peer = peer;
+        interest->sid = wish->sid;
+        interest->serve = wish->serve || wish->name;
+        interest->name = wish->name;
+        interest->allow_replace = wish->allow_replace;
+        interest->no_queue = wish->no_queue;
+        interest->grouped = interest->serve || wish->group;
+        interest->overflow = wish->overflow;
+        interest->window_bytes = wish->window_bytes && wish->window_bytes < limits->interest_bytes ? wish->window_bytes
+                                                                                                   : limits->interest_bytes;
+        interest->window_messages = wish->window_messages && wish->window_messages < limits->interest_messages
+                                            ? wish->window_messages
+                                            : limits->interest_messages;
+        interest->credit_bytes = wish->credit_bytes;
+        interest->credit_messages = wish->credit_messages;
+        rml_list_init(&interest->queue);
+        rml_list_init(&interest->evict_link);
+        rml_list_init(&interest->member_link);
+        rml_table_init(&interest->subjects);
+        rml_table_put(&peer->interests, &interest->node, rml_hash_u64(&peer->core->config.seed, wish->sid, 0));
+        rml_list_push_back(&peer->interest_list, &interest->link);
+        peer->interest_count++;
+        peer->core->interest_count++;
+        if (interest->name) {
+                peer->name_count++;
+                peer->core->name_count++;
+        }
+        return interest;
+}
+
+struct interest *interest_find(const struct peer *peer, uint64_t sid) {
+        struct rml_table_node *node = rml_table_find(&peer->interests, rml_hash_u64(&peer->core->config.seed, sid, 0));
+
+        for (; node; node = rml_table_find_next(node)) {
+                struct interest *interest = rml_container_of(node, struct interest, node);
+
+                if (interest->sid == sid)
+                        return interest;
+        }
+        return NULL;
+}
+
+uint64_t interest_pending(const struct interest *interest) {
+        return interest->ledger.queued + interest->ledger.in_flight + interest->open_calls;
+}
+
+void interest_say(struct interest *interest, Ramal__V1__State state, uint64_t queued, Ramal__V1__Why why) {
+        if (interest->told == state && interest->told_queued == queued)
+                return;
+        interest->told = state;
+        interest->told_queued = queued;
+        answer_notice(interest, state, queued, why);
+}
+
+/* Leaves the index and its group. */
+static void interest_leave(struct interest *interest, bool moves) {
+        if (interest->detached)
+                return;
+        interest->detached = true;
+        if (interest->gang) {
+                bool others = interest->gang->group->member_count > 1;
+
+                group_leave(interest);
+                if (moves && (others || interest->serve))
+                        interest_move_all(interest);
+                group_release(interest);
+        } else {
+                topics_remove(interest->peer->core->topics, &interest->slot);
+        }
+}
+
+static void interest_unlist(struct interest *interest) {
+        struct peer *peer = interest->peer;
+
+        rml_heap_remove(&peer->ready, &interest->ready);
+        rml_table_remove(&peer->interests, &interest->node);
+        rml_list_remove(&interest->link);
+        rml_list_remove(&interest->evict_link);
+        if (interest->notice)
+                interest->notice->interest = NULL;
+        if (!credit_asked(interest))
+                peer_forget_marks(peer, interest);
+        if (interest->open_calls)
+                rml_list_each(at, &peer->served) {
+                        struct call *call = rml_list_entry(at, struct call, callee_link);
+
+                        if (call->interest == interest)
+                                call->interest = NULL;
+                }
+        peer->interest_count--;
+        peer->core->interest_count--;
+        if (interest->name) {
+                peer->name_count--;
+                peer->core->name_count--;
+        }
+        gaps_free(interest);
+        rml_table_deinit(&interest->subjects);
+        free(interest->flights.items);
+        free(interest->pattern);
+        free(interest);
+}
+
+void interest_discard(struct interest *interest) {
+        interest_unlist(interest);
+}
+
+void interest_end(struct interest *interest, Ramal__V1__Why why) {
+        interest_leave(interest, true);
+        while (queue_front(interest))
+                queue_drop(interest, queue_front(interest),
+                              why == RAMAL__V1__WHY__WHY_EVICTED ? why : RAMAL__V1__WHY__WHY_ENDED);
+        gaps_answer(interest);
+        if (why != RAMAL__V1__WHY__WHY_ENDED) /* nobody asked for it */
+                interest_say(interest, RAMAL__V1__STATE__STATE_ENDED, 0, why);
+        interest->ledger.confirmed += interest->ledger.in_flight;
+        interest->ledger.in_flight = 0;
+        interest_unlist(interest);
+}
+
+void interest_detach(struct interest *interest, bool moves) {
+        if (moves && interest->detached) /* it was draining: the calls that still wait there get no answer any more */
+                rml_list_each_safe(at, &interest->queue) {
+                        struct delivery *delivery = rml_list_entry(at, struct delivery, link);
+
+                        if (delivery->call)
+                                queue_drop(interest, delivery, RAMAL__V1__WHY__WHY_ENDED);
+                }
+        interest_leave(interest, moves);
+        interest_update(interest);
+}
+
+struct interest *interest_free(struct interest *interest) {
+        interest_leave(interest, true);
+        while (queue_front(interest))
+                queue_drop(interest, queue_front(interest), RAMAL__V1__WHY__WHY_ENDED);
+        interest->peer->core->counters.unconfirmed += interest->ledger.in_flight;
+        interest->ledger.unconfirmed += interest->ledger.in_flight;
+        interest->ledger.in_flight = 0;
+        interest_unlist(interest);
+        return NULL;
+}

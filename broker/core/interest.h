@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+/* An interest: what it asked for, what waits for it, and its ledger (rules 2, 3 and 5). */
+#ifndef RAMAL_INTEREST_H
+#define RAMAL_INTEREST_H
+
+#include "flight.h"
+#include "gap.h"
+#include "message.h"
+#include "peer.h"
+
+struct call;
+struct delivery;
+struct gang;
+
+struct interest {
+        struct peer *peer;
+        uint64_t sid;
+        struct rml_table_node node;    /* peer->interests */
+        struct rml_list link;          /* peer->interest_list */
+        struct topic_slot slot;        /* of a plain one */
+        struct gang *gang;             /* NULL for a plain one */
+        struct rml_heap_node turn;     /* in gang->members: who is next */
+        struct rml_list member_link;   /* in group->members: who came first */
+        uint64_t rank;                 /* order within a `primary` group */
+        uint64_t since;                /* ordinal of SUBSCRIBED: what is moved here does not overtake that */
+        char *pattern;
+        Ramal__V1__Overflow overflow;
+        bool serve, name, allow_replace, no_queue;
+        bool grouped;                  /* in flight counts in the window too */
+        bool detached;                 /* gone for routing: only flushes */
+        bool evicting;                 /* to be ended once routing is over */
+        bool unordered;                /* a moved message is in flight: numbers do not ascend */
+        bool exact;                    /* one was: a number may be above later ones, and confirms only itself */
+        uint8_t stray;                 /* CREDITs for nothing while unordered, in the millisecond stray_ms: bounds the */
+        uint32_t stray_ms;             /* searching */
+        uint32_t confirmed_last;       /* low half of the number confirmed last */
+        Ramal__V1__State told;         /* the last state it was told */
+        uint64_t told_queued;
+        struct answer *notice;         /* an INTEREST that waits to be sent */
+        uint64_t window_bytes, window_messages;
+        uint64_t credit_bytes, credit_messages; /* 0 and 0: not asked */
+
+        struct rml_list queue;         /* struct delivery.link */
+        size_t queued_bytes, in_flight_bytes;
+        struct flight_ring flights;
+        struct rml_heap_node ready;    /* in peer->ready */
+        struct rml_table subjects;     /* under `latest`: queued deliveries */
+        struct gap *gaps;
+        struct core_ledger ledger;     /* ledger.matched is the last number given */
+        uint64_t open_calls;           /* committed here, not answered */
+        struct rml_list evict_link;
+};
+
+/* What a client asked for, checked. */
+struct interest_wish {
+        uint64_t sid;
+        const char *pattern;
+        bool serve, name, replace, allow_replace, no_queue;
+        const char *group; /* NULL = none */
+        Ramal__V1__Policy policy;
+        Ramal__V1__Overflow overflow;
+        uint64_t window_bytes, window_messages, credit_bytes, credit_messages;
+};
+
+/* Makes one that is in no index yet. NULL without memory. */
+struct interest *interest_new(struct peer *, const struct interest_wish *);
+struct interest *interest_find(const struct peer *, uint64_t sid);
+/* One that never was in an index. */
+void interest_discard(struct interest *);
+
+/* Queued + in flight + unanswered: what least_pending compares. */
+uint64_t interest_pending(const struct interest *);
+/* Would its window and the budgets above it take a message of that size, without dropping anything? On false, *why
+ * names the bound. */
+bool interest_has_room(const struct interest *, const struct message *, Ramal__V1__Why *why);
+
+/* Gives it a message that matched: commits, queues, or drops by its rule. Only a call can fail: -ENOMEM, and then it
+ * never matched. */
+int interest_offer(struct interest *, struct message *, struct call *);
+
+/* A queued call ended before it was committed. */
+void interest_unqueue(struct interest *, struct delivery *, Ramal__V1__Why why);
+
+/* A member that was replaced: its uncommitted messages go to the others of its group. */
+void interest_move_all(struct interest *);
+
+/* Ways to end. What is queued goes to other members of its group where there are any.
+ * UNSUBSCRIBE, BYE, eviction, a lost name: queued is dropped with a GAP, in flight counts as confirmed. */
+void interest_end(struct interest *, Ramal__V1__Why why);
+/* Death and drain: leaves every index and keeps what is queued and cannot move, to be flushed. moves: false for a
+ * drain, which delivers it all itself. */
+void interest_detach(struct interest *, bool moves);
+/* The connection is gone: in flight is unconfirmed, the queue dropped. */
+struct interest *interest_free(struct interest *);
+
+void interest_say(struct interest *, Ramal__V1__State state, uint64_t queued, Ramal__V1__Why why);
+
+#endif

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/* One message inside the broker: while it is routed it lies on the stack and points into what was read; what has to
+ * wait becomes a counted body that all its queues share. */
+#ifndef RAMAL_MESSAGE_H
+#define RAMAL_MESSAGE_H
+
+#include "scan.h"
+
+struct core;
+
+/* Above this a body is referenced from the outputs instead of copied into each: the crossover was measured between 1
+ * and 2 KiB. */
+#define MESSAGE_COPY_MAX 2048u
+
+struct body {
+        size_t refs;
+        size_t charge; /* counted once in the broker's total */
+        struct core *core;
+        struct rml_sender sender; /* identity points to static text */
+        struct rml_span tail;     /* fields 11-15 as the sender wrote them */
+        struct rml_span subject;  /* inside tail */
+        struct rml_blob *blob;    /* tail lies in here, or NULL: below */
+        uint8_t bytes[];
+};
+
+struct message {
+        struct rml_sender sender;
+        struct rml_span tail;
+        struct rml_span subject;
+        size_t charge;          /* value of the sender's length prefix: what windows, credits and budgets count */
+        struct rml_blob *blob;  /* tail lies in it, borrowed; or NULL */
+        size_t receivers;       /* so many may get it: a large one for several is shared */
+        struct body *body;      /* NULL until something has to wait; one reference is the message's */
+};
+
+/* The body of a message, made at the first call. Borrowed from the message. NULL without memory. */
+struct body *message_body(struct core *, struct message *);
+/* Would its body fit into the broker's budget? */
+bool message_fits(const struct core *, const struct message *, size_t budget);
+void message_done(struct message *);
+
+struct body *body_ref(struct body *);
+struct body *body_unref(struct body *); /* accepts NULL, returns NULL */
+
+#endif

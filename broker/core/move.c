@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT */
+/* When a member of a group dies, leaves or is replaced, what it had queued goes to the others. */
+#include "call.h"
+#include "commit.h"
+#include "group.h"
+#include "interest.h"
+#include "queue.h"
+#include "refuse.h"
+
+/* One queued message goes to another member of the group, to the front. Returns false if there is nobody, or (a call)
+ * *full: nobody with room. */
+static bool move_one(struct interest *from, struct delivery *delivery, bool *full) {
+        struct core *core = from->peer->core;
+        const struct topic_route *route;
+        struct group *group = from->gang->group;
+        struct message message = {
+                .sender = delivery->body->sender,
+                .tail = delivery->body->tail,
+                .subject = delivery->body->subject,
+                .charge = delivery->body->charge,
+                .body = delivery->body,
+        };
+        struct interest *to = NULL;
+        const char *why_not;
+        Ramal__V1__Why why = RAMAL__V1__WHY__WHY_NONE;
+
+        *full = false;
+        if (topics_route(core->topics, from->serve ? TOPIC_CALL : TOPIC_PUBLISH, message.subject, &route, &why_not) < 0)
+                return false;
+        for (size_t i = 0; i < route->count && !to; i++)
+                if (route->slots[i]->role != TOPIC_SUBSCRIBER && ((struct gang *)route->slots[i]->owner)->group == group)
+                        to = group_choose(route, i, &message, !from->serve, &why);
+        *full = !to && why != RAMAL__V1__WHY__WHY_NONE;
+        if (!to)
+                return false;
+        queue_unlink(from, delivery);
+        from->ledger.moved++;
+        core->counters.moved++;
+        /* A hole in its numbers like any other: a replaced owner that stays in line could not account for it else. */
+        gap_add(from, delivery->seq, message.charge, RAMAL__V1__WHY__WHY_MOVED);
+        gap_add_more(from, delivery->replaced, delivery->replaced_last, RAMAL__V1__WHY__WHY_MOVED);
+        delivery->seq = ++to->ledger.matched;
+        delivery->moved = true;
+        delivery->replaced = 0;
+        /* It stands before the others of its new queue and must not hold them back behind other interests' messages;
+         * nor may it come before SUBSCRIBED. */
+        if (queue_front(to) && queue_front(to)->ordinal < delivery->ordinal)
+                delivery->ordinal = queue_front(to)->ordinal;
+        if (delivery->ordinal < to->since)
+                delivery->ordinal = to->since;
+        if (delivery->call) {
+                delivery->call->queued = delivery;
+                delivery->call->interest = to;
+        }
+        if (!delivery->call && queue_bound(to, &message) != RAMAL__V1__WHY__WHY_NONE) {
+                queue_drop_new(to, delivery->seq, message.charge, queue_bound(to, &message));
+                delivery_free(delivery);
+        } else {
+                queue_put(to, delivery, true);
+        }
+        group_turned(to);
+        return true;
+}
+
+/* Moves what can be moved; calls that cannot end. Newest first, each to the front: so they keep their order. */
+void interest_move_all(struct interest *interest) {
+        for (struct rml_list *at = interest->queue.prev, *prev; at != &interest->queue; at = prev) {
+                struct delivery *delivery = rml_list_entry(at, struct delivery, link);
+
+                struct call *call = delivery->call;
+                bool full;
+
+                prev = at->prev;
+                if (move_one(interest, delivery, &full) || !call)
+                        continue;
+                if (full) {
+                        interest_unqueue(interest, delivery, RAMAL__V1__WHY__WHY_ENDED);
+                        call->interest = NULL;
+                        refuse_why(call->caller, call->id, RAMAL__V1__WHY__WHY_WINDOW);
+                        call_over(call);
+                } else {
+                        queue_drop(interest, delivery, RAMAL__V1__WHY__WHY_ENDED);
+                }
+        }
+        interest_update(interest);
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/* Bytes on their way to one socket. Small frames are copied into chunks, large bodies stay where they are and are
+ * referenced. Holds no memory while empty. */
+#ifndef RAMAL_OUTBOX_H
+#define RAMAL_OUTBOX_H
+
+#include "blob.h"
+
+struct piece {
+        struct piece *next;
+        struct rml_blob *blob; /* NULL: a chunk, whose bytes follow */
+        const uint8_t *data;
+        size_t len, sent, room;
+        uint8_t bytes[];
+};
+
+/* Empty chunks kept for the next outbox: one pool for all peers of a core. */
+struct chunk_pool {
+        struct piece *small, *large;
+        size_t small_count, large_count;
+};
+
+struct outbox {
+        struct piece *first, *last;
+        size_t bytes;  /* not yet taken by the socket */
+        uint64_t put;  /* ever put in: put - bytes is what the socket took */
+};
+
+/* Room for n contiguous bytes at the end, or NULL without memory. Then outbox_advance() by what was written. */
+uint8_t *outbox_reserve(struct outbox *, struct chunk_pool *, size_t n);
+void outbox_advance(struct outbox *, size_t n);
+/* Puts a copied head and then bytes of a blob, shared, at the end: both or neither. Returns 0 or -ENOMEM. */
+int outbox_put_blob(struct outbox *, struct chunk_pool *, struct rml_span head, struct rml_blob *, struct rml_span);
+size_t outbox_spans(const struct outbox *, struct rml_span *spans, size_t max);
+void outbox_sent(struct outbox *, struct chunk_pool *, size_t n);
+void outbox_clear(struct outbox *, struct chunk_pool *);
+void chunk_pool_deinit(struct chunk_pool *);
+
+#endif

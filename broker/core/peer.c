@@ -1,0 +1,398 @@
+/* SPDX-License-Identifier: MIT */
+/* A peer's life:  HELLO -> (AUTH ->) OPEN -> (DRAINING ->) LEAVING -> CLOSED
+ * LEAVING owns nothing any more but flushes what is queued for it and the terminals of its own calls; from CLOSED on the
+ * core only waits for its socket to be closed. peer_end() and peer_shut() are the two doors. */
+#include "peer.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "answer.h"
+#include "call.h"
+#include "commit.h"
+#include "group.h"
+#include "interest.h"
+
+#define AHEAD_MAX (256u << 10)     /* committed ahead of the socket */
+#define PROGRESS_BYTES (64u << 10) /* of a half-read frame within frame_timeout_ns */
+
+struct peer *peer_find(const struct core *core, uint64_t id) {
+        struct rml_table_node *node = id ? rml_table_find(&core->peers_by_id, rml_hash_u64(&core->config.seed, id, 2)) : NULL;
+
+        for (; node; node = rml_table_find_next(node)) {
+                struct peer *peer = rml_container_of(node, struct peer, node);
+
+                if (peer->id == id)
+                        return peer->in && peer->state != PEER_LEAVING && peer->state != PEER_CLOSED ? peer : NULL;
+        }
+        return NULL;
+}
+
+void peer_touch(struct peer *peer) {
+        if (peer->state != PEER_CLOSED && !rml_list_linked(&peer->dirty_link))
+                rml_list_push_back(&peer->core->dirty, &peer->dirty_link);
+}
+
+bool peer_has_room(const struct peer *peer, size_t n) {
+        return peer->outbox.bytes == 0 || peer->outbox.bytes + n <= AHEAD_MAX;
+}
+
+bool peer_clear(const struct peer *peer, size_t n) {
+        return !rml_heap_top(&peer->ready) && peer_has_room(peer, n);
+}
+
+void peer_commit(struct peer *peer) {
+        struct rml_heap_node *top;
+
+        calls_tell_credit(peer);
+        while ((top = rml_heap_top(&peer->ready)) && peer_has_room(peer, 1)) {
+                if (top == &peer->answers_ready) {
+                        if (!answer_commit(peer))
+                                break;
+                } else if (!interest_commit(rml_container_of(top, struct interest, ready))) {
+                        break;
+                }
+        }
+}
+
+/* ---- marks ---- */
+
+int peer_mark(struct peer *peer, const struct mark *mark) {
+        struct mark_ring *ring = &peer->marks;
+
+        if (ring->count == ring->room) {
+                size_t room = ring->room ? ring->room * 2 : 16;
+                struct mark *items = malloc(room * sizeof(*items));
+
+                if (!items)
+                        return -ENOMEM;
+                for (size_t i = 0; i < ring->count; i++)
+                        items[i] = ring->items[(ring->first + i) & (ring->room - 1)];
+                free(ring->items);
+                *ring = (struct mark_ring){.items = items, .count = ring->count, .room = room};
+        }
+        ring->items[(ring->first + ring->count++) & (ring->room - 1)] = *mark;
+        return 0;
+}
+
+void peer_forget_marks(struct peer *peer, const struct interest *interest) {
+        struct mark_ring *ring = &peer->marks;
+
+        for (size_t i = 0; i < ring->count; i++) {
+                struct mark *mark = &ring->items[(ring->first + i) & (ring->room - 1)];
+
+                if (mark->kind == MARK_DELIVERY && mark->interest == interest)
+                        mark->interest = NULL;
+        }
+}
+
+static void marks_pass(struct peer *peer) {
+        struct mark_ring *ring = &peer->marks;
+        uint64_t taken = peer->outbox.put - peer->outbox.bytes;
+
+        while (ring->count && ring->items[ring->first].end <= taken) {
+                struct mark mark = ring->items[ring->first];
+
+                ring->first = (ring->first + 1) & (ring->room - 1);
+                ring->count--;
+                switch (mark.kind) {
+                case MARK_DELIVERY:
+                        if (mark.interest)
+                                interest_taken(mark.interest, mark.bytes);
+                        break;
+                case MARK_REPLY:
+                        call_reply_taken(peer->core, mark.token, mark.seq);
+                        break;
+                case MARK_ANSWER:
+                        peer->unread_answers -= mark.bytes;
+                        break;
+                }
+        }
+        if (!ring->count && ring->room) {
+                free(ring->items);
+                *ring = (struct mark_ring){0};
+        }
+}
+
+void core_peer_sent(struct peer *peer, size_t bytes) {
+        struct core *core = peer->core;
+
+        if (peer->state == PEER_CLOSED)
+                return;
+        outbox_sent(&peer->outbox, &core->pool, bytes);
+        marks_pass(peer);
+        if (peer->paused && peer->unread_answers <= core->config.limits.unread_answers_bytes / 2) {
+                peer->paused = false;
+                peer->progress_ns = core->now_ns; /* the clock of its half-read frame stood still */
+                if (peer->stash && !rml_list_linked(&peer->resumed_link))
+                        rml_list_push_back(&core->resumed, &peer->resumed_link);
+        }
+        peer_commit(peer);
+        peer_check_flushed(peer);
+        core_settle(core);
+}
+
+size_t core_peer_output(struct peer *peer, struct rml_span *spans, size_t max) {
+        return outbox_spans(&peer->outbox, spans, max);
+}
+
+bool core_peer_has_output(const struct peer *peer) {
+        return peer->outbox.bytes != 0;
+}
+
+struct peer *core_next_dirty(struct core *core) {
+        struct rml_list *first;
+
+        while ((first = rml_list_first(&core->dirty))) {
+                struct peer *peer = rml_list_entry(first, struct peer, dirty_link);
+
+                rml_list_remove(&peer->dirty_link);
+                if (peer->lost && peer->state != PEER_CLOSED) {
+                        peer_end(peer, PEER_END_LOST, "out of memory");
+                        core_settle(core);
+                        continue;
+                }
+                peer_commit(peer);
+                peer_check_flushed(peer);
+                core_settle(core);
+                if (peer->state != PEER_CLOSED && peer->outbox.bytes)
+                        return peer;
+        }
+        return NULL;
+}
+
+/* ---- timers ---- */
+
+void peer_arm(struct peer *peer) {
+        struct core *core = peer->core;
+        const struct core_limits *limits = &core->config.limits;
+        uint64_t at = CORE_NEVER;
+
+        switch (peer->state) {
+        case PEER_HELLO:
+        case PEER_AUTH:
+                at = core_add_ns(peer->accepted_ns, limits->hello_timeout_ns);
+                break;
+        case PEER_OPEN:
+        case PEER_DRAINING:
+                if (rml_framer_pending(&peer->framer))
+                        at = core_add_ns(peer->progress_ns, limits->frame_timeout_ns);
+                if (peer->state == PEER_DRAINING && peer->flush_ns < at)
+                        at = peer->flush_ns;
+                break;
+        case PEER_LEAVING:
+                at = peer->flush_ns;
+                break;
+        case PEER_CLOSED:
+                break;
+        }
+        if (at == CORE_NEVER)
+                timer_clear(core, &peer->timer);
+        else if (!peer->timer.node.in_heap || peer->timer.node.key != at)
+                timer_set(core, &peer->timer, at);
+}
+
+static void peer_flush_over(struct peer *peer);
+
+void peer_timer(struct peer *peer) {
+        struct core *core = peer->core;
+        uint64_t now = core->now_ns;
+        uint64_t offset = peer->framer.consumed + rml_framer_pending(&peer->framer);
+
+        switch (peer->state) {
+        case PEER_HELLO:
+                peer_goaway(peer, RAMAL__V1__CODE__CODE_TIMEOUT, "no HELLO came in time", offset);
+                return;
+        case PEER_AUTH:
+                peer_goaway(peer, RAMAL__V1__CODE__CODE_TIMEOUT, "no AUTH came in time", offset);
+                return;
+        case PEER_OPEN:
+        case PEER_DRAINING:
+                if (peer->paused)
+                        peer->progress_ns = now;
+                if (rml_framer_pending(&peer->framer) &&
+                    core_add_ns(peer->progress_ns, core->config.limits.frame_timeout_ns) <= now) {
+                        peer_goaway(peer, RAMAL__V1__CODE__CODE_TIMEOUT, "a frame was begun and did not go on", offset);
+                        return;
+                }
+                if (peer->state == PEER_DRAINING && peer->flush_ns <= now) {
+                        peer_end(peer, PEER_END_BYE, "bye, drain time over");
+                        return;
+                }
+                break;
+        case PEER_LEAVING:
+                if (peer->flush_ns <= now) {
+                        peer_flush_over(peer);
+                        return;
+                }
+                break;
+        case PEER_CLOSED:
+                return;
+        }
+        peer_arm(peer);
+}
+
+/* ---- ending ---- */
+
+static void peer_shut(struct peer *peer) {
+        struct core *core = peer->core;
+
+        if (peer->state == PEER_CLOSED)
+                return;
+        peer->lost = true; /* nothing of what follows is said to it */
+        calls_of_caller_gone(peer, RAMAL__V1__WHY__WHY_GONE, false);
+        rml_list_each_safe(at, &peer->interest_list)
+                interest_free(rml_list_entry(at, struct interest, link));
+        peer->state = PEER_CLOSED;
+        answers_clear(peer);
+        outbox_clear(&peer->outbox, &core->pool);
+        free(peer->marks.items);
+        peer->marks = (struct mark_ring){0};
+        peer->unread_answers = 0;
+        free(peer->stash);
+        peer->stash = NULL;
+        rml_framer_deinit(&peer->framer);
+        timer_clear(core, &peer->timer);
+        rml_list_remove(&peer->dirty_link);
+        rml_list_remove(&peer->resumed_link);
+        rml_list_push_back(&core->closed, &peer->closed_link);
+}
+
+/* The time to flush is over: what is still open is cancelled, and told if that can be written at once. */
+static void peer_flush_over(struct peer *peer) {
+        if (!peer->call_count) {
+                peer_shut(peer);
+                return;
+        }
+        calls_of_caller_gone(peer, RAMAL__V1__WHY__WHY_GONE, true);
+        peer->flush_ns = core_add_ns(peer->core->now_ns, UINT64_C(100000000));
+        peer_arm(peer);
+        peer_touch(peer);
+}
+
+void peer_end(struct peer *peer, enum peer_end end, const char *how) {
+        struct core *core = peer->core;
+        bool last = end == PEER_END_LOST || end == PEER_END_STOP;
+
+        if (peer->state == PEER_CLOSED)
+                return;
+        if (end == PEER_END_LOST)
+                peer->lost = true;
+        if (peer->state != PEER_LEAVING) {
+                if (peer->in) {
+                        event_add(core, CORE_EVENT_GONE, peer, how);
+                        peer->publish_gone = true;
+                        rml_list_remove(&peer->presence_link);
+                        rml_list_push_back(&core->changed_peers, &peer->presence_link);
+                }
+                peer->state = PEER_LEAVING;
+                peer->paused = false;
+                free(peer->stash);
+                peer->stash = NULL;
+                rml_list_remove(&peer->resumed_link);
+                peer->flush_ns = core_add_ns(core->now_ns, core->config.limits.flush_timeout_ns);
+                rml_list_each_safe(at, &peer->interest_list) {
+                        struct interest *interest = rml_list_entry(at, struct interest, link);
+
+                        if (end == PEER_END_BYE)
+                                interest_end(interest, RAMAL__V1__WHY__WHY_ENDED);
+                        else
+                                interest_detach(interest, true);
+                }
+                calls_of_callee_gone(peer);
+        }
+        if (last) {
+                peer_shut(peer);
+                return;
+        }
+        peer_arm(peer);
+        peer_touch(peer);
+}
+
+void peer_drain(struct peer *peer, uint64_t bye_id, uint64_t drain_ns) {
+        peer->bye = true;
+        peer->bye_id = bye_id;
+        peer->state = PEER_DRAINING;
+        peer->flush_ns = core_add_ns(peer->core->now_ns, drain_ns);
+        rml_list_each(at, &peer->interest_list)
+                interest_detach(rml_list_entry(at, struct interest, link), false);
+        peer_arm(peer);
+        peer_touch(peer);
+}
+
+static bool peer_idle(const struct peer *peer) {
+        return !peer->outbox.bytes && !peer->queued_count && rml_list_empty(&peer->answers) && !rml_heap_top(&peer->ready);
+}
+
+static bool peer_drained(const struct peer *peer) {
+        if (peer->served_count || peer->queued_count)
+                return false;
+        rml_list_each(at, &peer->interest_list)
+                if (rml_list_entry(at, struct interest, link)->ledger.in_flight)
+                        return false;
+        return true;
+}
+
+void peer_check_flushed(struct peer *peer) {
+        struct core *core = peer->core;
+
+        if (peer->state == PEER_DRAINING && peer_drained(peer))
+                peer_end(peer, PEER_END_BYE, "bye, drained");
+        if (peer->state == PEER_OPEN && core->stopping && peer_idle(peer) && !peer->call_count && !peer->served_count) {
+                peer_end(peer, PEER_END_STOP, "the broker stops");
+                return;
+        }
+        if (peer->state != PEER_LEAVING || peer->call_count || !rml_list_empty(&peer->answers) || peer->queued_count)
+                return;
+        if (peer->bye_id) {
+                uint64_t id = peer->bye_id;
+
+                peer->bye_id = 0;
+                answer_status(peer, id, RAMAL__V1__CODE__CODE_OK, NULL); /* the last word */
+                return;
+        }
+        if (peer_idle(peer))
+                peer_shut(peer);
+}
+
+void peer_say_goaway(struct peer *peer, Ramal__V1__Code reason, const char *text, uint64_t offset, uint64_t grace_ns) {
+        Ramal__V1__Goaway goaway;
+
+        ramal__v1__goaway__init(&goaway);
+        goaway.reason = reason;
+        goaway.text = (char *)(uintptr_t)text;
+        goaway.offset = offset;
+        goaway.grace_us = grace_ns / 1000;
+        answer_now(peer, RML_GOAWAY, 0, &goaway.base);
+}
+
+void peer_goaway(struct peer *peer, Ramal__V1__Code reason, const char *text, uint64_t offset) {
+        if (peer->state == PEER_LEAVING || peer->state == PEER_CLOSED)
+                return;
+        peer->core->counters.goaways++;
+        event_add(peer->core, CORE_EVENT_GOAWAY, peer, text);
+        peer_say_goaway(peer, reason, text, offset, 0);
+        peer_end(peer, PEER_END_BROKEN, text);
+}
+
+void core_peer_lost(struct peer *peer) {
+        peer_end(peer, PEER_END_LOST, "connection lost");
+        core_settle(peer->core);
+}
+
+struct peer *core_next_closed(struct core *core) {
+        struct rml_list *first = rml_list_first(&core->closed);
+
+        if (!first)
+                return NULL;
+        rml_list_remove(first);
+        return rml_list_entry(first, struct peer, closed_link);
+}
+
+void *core_peer_user(const struct peer *peer) {
+        return peer->user;
+}
+
+uint64_t core_peer_id(const struct peer *peer) {
+        return peer->id;
+}

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+/* Publishes: to every plain interest that matches and to one member of each group. */
+#ifndef RAMAL_PUBLISH_H
+#define RAMAL_PUBLISH_H
+
+#include "answer.h"
+
+/* PUBLISH that was scanned. Answers what is to be answered. */
+void publish_from(struct peer *, uint64_t id, const struct rml_data *, struct message *);
+
+/* The broker's own: does anybody want it, and then publish it. subject: well-formed. */
+bool publish_own_wanted(struct core *, struct rml_span subject);
+void publish_own(struct core *, struct rml_span subject, const char *type, const ProtobufCMessage *payload);
+
+#endif

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/* Saying no: who may what on which subject, and which limit was met, with its value and the key that raises it. */
+#ifndef RAMAL_REFUSE_H
+#define RAMAL_REFUSE_H
+
+#include "answer.h"
+
+enum limit {
+        LIMIT_CALLS,
+        LIMIT_INTERESTS,
+        LIMIT_NAMES,
+        LIMIT_MEMORY, /* malloc said no */
+};
+
+/* STATUS OVER_LIMIT. */
+void refuse_limit(struct peer *, uint64_t id, enum limit);
+/* The same for the bound that kept a call from its responder. */
+void refuse_why(struct peer *, uint64_t id, Ramal__V1__Why);
+
+/* Is the message too large? Then *ret (may be NULL) says by which limit. */
+bool refuse_sizes(const struct core *, const struct rml_data *, struct refusal *ret);
+/* May this peer publish to, or call, that subject? Only '$' subjects are nobody's. */
+bool refuse_send(const struct peer *, struct rml_span subject, bool call, struct refusal *ret);
+/* May it subscribe to, or serve, that pattern? */
+bool refuse_pattern(const struct peer *, struct rml_span pattern, bool serve, struct refusal *ret);
+/* Answers a frame with an id by a refusal. */
+void refuse_status(struct peer *, uint64_t id, const struct refusal *);
+
+#endif

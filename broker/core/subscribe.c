@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: MIT */
+#include "subscribe.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "group.h"
+#include "later.h"
+#include "refuse.h"
+#include "subject.h"
+
+/* Everything about the request itself, before anybody else is looked at. */
+static bool subscribe_check(struct peer *peer, const Ramal__V1__Subscribe *subscribe, struct refusal *ret) {
+        struct rml_span pattern = rml_span_of(subscribe->pattern);
+        const char *why = rml_subject_check(pattern, subscribe->name ? RML_NAME : RML_PATTERN);
+        const char *later = later_in_control(RML_SUBSCRIBE, &subscribe->base);
+
+        *ret = (struct refusal){.code = RAMAL__V1__CODE__CODE_INVALID};
+        if (!subscribe->sid)
+                ret->text = "SUBSCRIBE.sid must not be 0";
+        else if (interest_find(peer, subscribe->sid))
+                *ret = (struct refusal){.code = RAMAL__V1__CODE__CODE_EXISTS, .text = "SUBSCRIBE.sid is in use on this connection"};
+        else if (later)
+                *ret = (struct refusal){.code = RAMAL__V1__CODE__CODE_UNSUPPORTED, .text = later};
+        else if (why)
+                *ret = (struct refusal){.code = RAMAL__V1__CODE__CODE_BAD_SUBJECT, .text = why};
+        else if (*subscribe->group && (why = rml_subject_check(rml_span_of(subscribe->group), RML_GROUP)))
+                *ret = (struct refusal){.code = RAMAL__V1__CODE__CODE_BAD_SUBJECT, .text = why};
+        else if (subscribe->name && *subscribe->group)
+                ret->text = "a name is a group of its own: SUBSCRIBE.group must be empty";
+        else if (!subscribe->name && (subscribe->replace || subscribe->allow_replace || subscribe->no_queue))
+                ret->text = "replace, allow_replace and no_queue are for names";
+        else if (!*subscribe->group && subscribe->policy != RAMAL__V1__POLICY__POLICY_LEAST_PENDING)
+                ret->text = "SUBSCRIBE.policy is a group's: name one";
+        else
+                return refuse_pattern(peer, pattern, subscribe->serve || subscribe->name, ret);
+        return true;
+}
+
+/* At most 64 bytes of a label, cut between characters: STATUS.text must stay UTF-8. */
+static int label_length(const char *label) {
+        size_t len = strlen(label);
+
+        if (len > 64)
+                for (len = 64; len && ((unsigned char)label[len] & 0xc0) == 0x80;)
+                        len--;
+        return (int)len;
+}
+
+static void refuse_join(struct peer *peer, uint64_t id, const struct group_refusal *refusal) {
+        const struct peer *holder = refusal->holder;
+        const char *app = holder && holder->app ? holder->app : "";
+        char text[256];
+
+        if (holder && holder->local)
+                snprintf(text, sizeof(text), "%s; the holder is peer %llu (%.*s, uid %lu)", refusal->text,
+                         (unsigned long long)holder->id, label_length(app), app, (unsigned long)holder->uid);
+        else if (holder)
+                snprintf(text, sizeof(text), "%s; the holder is peer %llu (%.*s, by token)", refusal->text,
+                         (unsigned long long)holder->id, label_length(app), app);
+        else
+                snprintf(text, sizeof(text), "%s", refusal->text);
+        answer_status(peer, id, refusal->code, text);
+}
+
+void subscribe_start(struct peer *peer, uint64_t id, const Ramal__V1__Subscribe *subscribe) {
+        const struct core_limits *limits = &peer->core->config.limits;
+        struct interest_wish wish = {
+                .sid = subscribe->sid,
+                .pattern = subscribe->pattern,
+                .serve = subscribe->serve,
+                .name = subscribe->name,
+                .replace = subscribe->replace,
+                .allow_replace = subscribe->allow_replace,
+                .no_queue = subscribe->no_queue,
+                .group = *subscribe->group ? subscribe->group : NULL,
+                .policy = subscribe->policy,
+                .overflow = subscribe->overflow,
+                .window_bytes = subscribe->window_bytes,
+                .window_messages = subscribe->window_messages,
+                .credit_bytes = subscribe->credit_bytes,
+                .credit_messages = subscribe->credit_messages,
+        };
+        Ramal__V1__Subscribed subscribed = RAMAL__V1__SUBSCRIBED__INIT;
+        struct group_refusal refused;
+        struct refusal refusal;
+        struct interest *interest, *replaced;
+        uint64_t queued;
+        int r;
+
+        if (subscribe_check(peer, subscribe, &refusal)) {
+                refuse_status(peer, id, &refusal);
+                return;
+        }
+        if (peer->interest_count >= (peer->account->own ? limits->own_interests : limits->interests)) {
+                refuse_limit(peer, id, LIMIT_INTERESTS);
+                return;
+        }
+        if (subscribe->name && !peer->account->own && peer->name_count >= limits->names) {
+                refuse_limit(peer, id, LIMIT_NAMES);
+                return;
+        }
+        interest = interest_new(peer, &wish);
+        r = interest ? group_join(interest, &wish, &subscribed.state, &queued, &replaced, &refused) : -ENOMEM;
+        if (r != 0) {
+                if (interest)
+                        interest_discard(interest);
+                if (r < 0)
+                        refuse_limit(peer, id, LIMIT_MEMORY);
+                else
+                        refuse_join(peer, id, &refused);
+                return;
+        }
+        subscribed.sid = subscribe->sid;
+        subscribed.queued = queued;
+        answer_control(peer, RML_SUBSCRIBED, id, &subscribed.base);
+        interest->since = ++peer->core->ordinal;
+        if (replaced)
+                group_replaced(replaced);
+        /* Whoever waits for a service learns here that there is one more; names have events of their own. */
+        if (subscribe->serve && !subscribe->name) {
+                rml_list_remove(&peer->presence_link);
+                rml_list_push_back(&peer->core->changed_peers, &peer->presence_link);
+        }
+}
+
+void subscribe_end(struct peer *peer, uint64_t id, const Ramal__V1__Unsubscribe *unsubscribe) {
+        struct interest *interest = interest_find(peer, unsubscribe->sid);
+        const char *later = later_in_control(RML_UNSUBSCRIBE, &unsubscribe->base);
+
+        if (later) {
+                answer_status(peer, id, RAMAL__V1__CODE__CODE_UNSUPPORTED, later);
+                return;
+        }
+        if (!interest) {
+                answer_status(peer, id, RAMAL__V1__CODE__CODE_NOT_FOUND, "no such sid on this connection");
+                return;
+        }
+        interest_end(interest, RAMAL__V1__WHY__WHY_ENDED);
+        answer_status(peer, id, RAMAL__V1__CODE__CODE_OK, NULL);
+}
+
+void subscribe_credit(struct peer *peer, uint64_t sid, uint64_t seq) {
+        struct interest *interest = interest_find(peer, sid);
+
+        if (!interest || !interest_confirm(interest, seq))
+                peer->core->counters.stray_credits++;
+        else if (peer->state == PEER_DRAINING)
+                peer_touch(peer); /* it may have been the last that it waited for */
+}

@@ -1,0 +1,449 @@
+/* SPDX-License-Identifier: MIT */
+/* One tree for each role, so that a publish never walks servers, and every leaf has a slot. A node stands for a token
+ * after its parent's. All literal children of all nodes are in one hash table by (parent, token); '*' and '>' are the
+ * first in the row of their parent's children. A node without slots and without children does not exist, but for the
+ * three roots. Nodes are what an idle interest costs most, so they are kept small: 66 bytes and the token.
+ *
+ * A walk looks at no more nodes than fit the subject so far: normally a few for each token. Patterns can be made that
+ * fit almost ('*' and a literal at each of many places, and then another end); such a walk is bounded by the nodes they
+ * have, which limits bound, and by the cache. */
+#include "topics.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bounds.h"
+#include "subject.h"
+#include "topics_cache.h"
+
+enum {
+        IS_STAR = 1,
+        IS_TAIL = 2, /* '>' */
+        HAS_STAR = 4,
+        HAS_TAIL = 8,
+};
+
+struct topic_node {
+        struct rml_table_node in_table;
+        struct topic_node *parent;              /* NULL = a root */
+        struct topic_node *child, *next, *prev; /* children: '*', '>', literals; siblings */
+        struct rml_list slots;
+        uint8_t flags, token_len;
+        uint8_t token[];
+};
+
+struct topics {
+        struct rml_seed seed;           /* of the nodes */
+        struct rml_seed cache_seeds[2]; /* by verb */
+        struct topics_cache cache;
+        struct rml_table literals;
+        struct topic_node *roots[TOPIC_ROLES];
+        struct topic_route *scratch; /* the last route that was looked for */
+        size_t scratch_room;         /* slots */
+        size_t nodes;
+        uint64_t last_ordinal;
+};
+
+static struct topic_node *node_new(struct rml_span token) {
+        /* What the compiler adds at the end of the struct is used for the token. */
+        size_t bytes = offsetof(struct topic_node, token) + token.len;
+        struct topic_node *node;
+
+        rml_check(token.len <= UINT8_MAX);
+        node = calloc(1, bytes > sizeof(*node) ? bytes : sizeof(*node));
+        if (!node)
+                return NULL;
+        rml_list_init(&node->slots);
+        node->token_len = (uint8_t)token.len;
+        if (token.len)
+                memcpy(node->token, token.data, token.len);
+        if (token.len == 1 && token.data[0] == '*')
+                node->flags = IS_STAR;
+        else if (token.len == 1 && token.data[0] == '>')
+                node->flags = IS_TAIL;
+        return node;
+}
+
+struct topics *topics_new(const struct rml_seed *seed, size_t cache_bytes) {
+        struct topics *topics = calloc(1, sizeof(*topics));
+
+        if (!topics)
+                return NULL;
+        topics->seed = *seed;
+        for (uint64_t i = 0; i < RML_COUNT(topics->cache_seeds); i++)
+                topics->cache_seeds[i] = (struct rml_seed){rml_hash_u64(seed, i, 0), rml_hash_u64(seed, i, 1)};
+        rml_table_init(&topics->literals);
+        for (size_t i = 0; i < TOPIC_ROLES; i++) {
+                topics->roots[i] = node_new((struct rml_span){NULL, 0});
+                if (!topics->roots[i])
+                        return topics_free(topics);
+        }
+        if (topics_cache_init(&topics->cache, cache_bytes) < 0)
+                return topics_free(topics);
+        return topics;
+}
+
+struct topics *topics_free(struct topics *topics) {
+        if (!topics)
+                return NULL;
+        rml_check(topics->nodes == 0);
+        for (size_t i = 0; i < TOPIC_ROLES; i++)
+                free(topics->roots[i]);
+        topics_cache_deinit(&topics->cache);
+        rml_table_deinit(&topics->literals);
+        free(topics->scratch);
+        free(topics);
+        return NULL;
+}
+
+static uint64_t literal_hash(const struct topics *topics, const struct topic_node *parent, uint64_t token_hash) {
+        return rml_hash_u64(&topics->seed, (uint64_t)(uintptr_t)parent, token_hash);
+}
+
+static struct topic_node *literal_of(const struct topics *topics, const struct topic_node *parent,
+                                     struct rml_span token, uint64_t token_hash) {
+        struct rml_table_node *at;
+
+        if (!parent->child)
+                return NULL;
+        at = rml_table_find(&topics->literals, literal_hash(topics, parent, token_hash));
+        for (; at; at = rml_table_find_next(at)) {
+                struct topic_node *node = rml_container_of(at, struct topic_node, in_table);
+
+                if (node->parent == parent && node->token_len == token.len &&
+                    memcmp(node->token, token.data, token.len) == 0)
+                        return node;
+        }
+        return NULL;
+}
+
+static struct topic_node *star_of(const struct topic_node *parent) {
+        return parent->flags & HAS_STAR ? parent->child : NULL;
+}
+
+static struct topic_node *tail_of(const struct topic_node *parent) {
+        if (!(parent->flags & HAS_TAIL))
+                return NULL;
+        return parent->flags & HAS_STAR ? parent->child->next : parent->child;
+}
+
+/* The child with exactly this token. */
+static struct topic_node *child_of(const struct topics *topics, const struct topic_node *parent,
+                                   struct rml_span token) {
+        if (token.len == 1 && token.data[0] == '*')
+                return star_of(parent);
+        if (token.len == 1 && token.data[0] == '>')
+                return tail_of(parent);
+        return literal_of(topics, parent, token, rml_hash(&topics->seed, token.data, token.len));
+}
+
+static void node_link(struct topics *topics, struct topic_node *parent, struct topic_node *node) {
+        struct topic_node *before = NULL;
+
+        if (!(node->flags & IS_STAR))
+                before = star_of(parent);
+        if (!(node->flags & (IS_STAR | IS_TAIL)) && parent->flags & HAS_TAIL)
+                before = tail_of(parent);
+        node->parent = parent;
+        node->prev = before;
+        node->next = before ? before->next : parent->child;
+        if (node->next)
+                node->next->prev = node;
+        if (before)
+                before->next = node;
+        else
+                parent->child = node;
+        if (node->flags & IS_STAR)
+                parent->flags |= HAS_STAR;
+        else if (node->flags & IS_TAIL)
+                parent->flags |= HAS_TAIL;
+        else
+                rml_table_put(&topics->literals, &node->in_table,
+                              literal_hash(topics, parent, rml_hash(&topics->seed, node->token, node->token_len)));
+        topics->nodes++;
+}
+
+static void node_unlink(struct topics *topics, struct topic_node *node) {
+        struct topic_node *parent = node->parent;
+
+        if (node->next)
+                node->next->prev = node->prev;
+        if (node->prev)
+                node->prev->next = node->next;
+        else
+                parent->child = node->next;
+        if (node->flags & IS_STAR)
+                parent->flags &= (uint8_t)~HAS_STAR;
+        else if (node->flags & IS_TAIL)
+                parent->flags &= (uint8_t)~HAS_TAIL;
+        else
+                rml_table_remove(&topics->literals, &node->in_table);
+        topics->nodes--;
+}
+
+/* Cuts the branch back to where it is of use. */
+static void prune(struct topics *topics, struct topic_node *node) {
+        while (node->parent && !node->child && rml_list_empty(&node->slots)) {
+                struct topic_node *parent = node->parent;
+
+                node_unlink(topics, node);
+                free(node);
+                node = parent;
+        }
+}
+
+static struct topic_node *node_at(const struct topics *topics, enum topic_role role, struct rml_span pattern) {
+        struct topic_node *node = topics->roots[role];
+        struct rml_span token;
+
+        while (node && rml_subject_token(&pattern, &token))
+                node = child_of(topics, node, token);
+        return node;
+}
+
+int topics_add(struct topics *topics, struct rml_span pattern, enum topic_role role, struct topic_slot *slot,
+               void *owner) {
+        struct topic_node *node = topics->roots[role];
+        struct rml_span token;
+
+        rml_check(!slot->node && pattern.len);
+        while (rml_subject_token(&pattern, &token)) {
+                struct topic_node *child = child_of(topics, node, token);
+
+                if (!child) {
+                        child = node_new(token);
+                        if (!child) {
+                                prune(topics, node);
+                                return -ENOMEM;
+                        }
+                        node_link(topics, node, child);
+                }
+                node = child;
+        }
+        slot->node = node;
+        slot->role = role;
+        slot->owner = owner;
+        slot->ordinal = ++topics->last_ordinal;
+        rml_list_push_back(&node->slots, &slot->link);
+        topics_cache_drop(&topics->cache);
+        return 0;
+}
+
+void topics_remove(struct topics *topics, struct topic_slot *slot) {
+        struct topic_node *node = slot->node;
+
+        if (!node)
+                return;
+        slot->node = NULL;
+        rml_list_remove(&slot->link);
+        prune(topics, node);
+        topics_cache_drop(&topics->cache);
+        if (!topics->nodes) {
+                free(topics->scratch);
+                topics->scratch = NULL;
+                topics->scratch_room = 0;
+        }
+}
+
+const struct rml_list *topics_at(const struct topics *topics, struct rml_span pattern, enum topic_role role) {
+        const struct topic_node *node = node_at(topics, role, pattern);
+
+        return node && !rml_list_empty(&node->slots) ? &node->slots : NULL;
+}
+
+static int scratch_grow(struct topics *topics) {
+        size_t room = topics->scratch_room ? 2 * topics->scratch_room : 16;
+        struct topic_route *route;
+
+        if (room > (SIZE_MAX - sizeof(*route)) / sizeof(struct topic_slot *))
+                return -ENOMEM;
+        route = realloc(topics->scratch, sizeof(*route) + room * sizeof(struct topic_slot *));
+        if (!route)
+                return -ENOMEM;
+        if (!topics->scratch)
+                route->count = 0;
+        topics->scratch = route;
+        topics->scratch_room = room;
+        return 0;
+}
+
+static int take_slots(struct topics *topics, const struct topic_node *node) {
+        rml_list_each(link, &node->slots) {
+                if (topics->scratch->count == topics->scratch_room) {
+                        int r = scratch_grow(topics);
+
+                        if (r < 0)
+                                return r;
+                }
+                topics->scratch->slots[topics->scratch->count++] = rml_list_entry(link, struct topic_slot, link);
+        }
+        return 0;
+}
+
+/* A subject, cut up for the walk. */
+struct cut {
+        size_t count;
+        struct rml_span tokens[RML_SUBJECT_TOKENS_MAX];
+        uint64_t hashes[RML_SUBJECT_TOKENS_MAX];
+};
+
+static void cut_up(const struct topics *topics, struct rml_span subject, struct cut *ret) {
+        ret->count = 0;
+        while (ret->count < RML_SUBJECT_TOKENS_MAX && rml_subject_token(&subject, &ret->tokens[ret->count])) {
+                const struct rml_span *token = &ret->tokens[ret->count];
+
+                ret->hashes[ret->count++] = rml_hash(&topics->seed, token->data, token->len);
+        }
+}
+
+/* Appends the slots of all patterns that match to the scratch route: depth first, and at each token the literal before
+ * '*' before '>', which is the order of rml_subject_compare(). */
+static int walk(struct topics *topics, enum topic_role role, const struct cut *cut) {
+        /* At each depth at most two wait while the third is followed. */
+        struct {
+                const struct topic_node *node;
+                size_t depth; /* tokens that it and its parents used up */
+        } waiting[2 * RML_SUBJECT_TOKENS_MAX + 1];
+        size_t count = 1;
+
+        waiting[0].node = topics->roots[role];
+        waiting[0].depth = 0;
+        while (count) {
+                const struct topic_node *node = waiting[--count].node, *fit[3] = {NULL};
+                size_t depth = waiting[count].depth;
+
+                if (depth == cut->count) {
+                        int r = take_slots(topics, node);
+
+                        if (r < 0)
+                                return r;
+                        continue;
+                }
+                /* What begins with '$' is the broker's own: no wildcard reaches it by chance. */
+                if (depth || cut->tokens[0].data[0] != '$') {
+                        fit[0] = tail_of(node);
+                        fit[1] = star_of(node);
+                }
+                fit[2] = literal_of(topics, node, cut->tokens[depth], cut->hashes[depth]);
+                for (size_t i = 0; i < RML_COUNT(fit); i++) {
+                        if (!fit[i])
+                                continue;
+                        rml_check(count < RML_COUNT(waiting));
+                        waiting[count].node = fit[i];
+                        /* '>' takes all the rest. */
+                        waiting[count++].depth = i ? depth + 1 : cut->count;
+                }
+        }
+        return 0;
+}
+
+static int by_ordinal(const void *a, const void *b) {
+        const struct topic_slot *left = *(struct topic_slot *const *)a, *right = *(struct topic_slot *const *)b;
+
+        return left->ordinal < right->ordinal ? -1 : left->ordinal > right->ordinal;
+}
+
+/* Sorts what the scratch route has from `first` on. Each pattern's own slots are in order already. */
+static void sort_from(struct topics *topics, size_t first) {
+        struct topic_slot **slots = topics->scratch->slots;
+        size_t count = topics->scratch->count;
+
+        for (size_t i = first + 1; i < count; i++) {
+                if (slots[i - 1]->ordinal > slots[i]->ordinal) {
+                        qsort(slots + first, count - first, sizeof(struct topic_slot *), by_ordinal);
+                        return;
+                }
+        }
+}
+
+static int find_route(struct topics *topics, enum topic_verb verb, struct rml_span subject) {
+        struct cut cut;
+        size_t gangs;
+        int r;
+
+        if (!topics->scratch) {
+                r = scratch_grow(topics);
+                if (r < 0)
+                        return r;
+        }
+        cut_up(topics, subject, &cut);
+        topics->scratch->count = 0;
+        if (verb == TOPIC_CALL)
+                return walk(topics, TOPIC_SERVER_GANG, &cut);
+        r = walk(topics, TOPIC_SUBSCRIBER, &cut);
+        if (r < 0)
+                return r;
+        sort_from(topics, 0);
+        gangs = topics->scratch->count;
+        r = walk(topics, TOPIC_SUBSCRIBER_GANG, &cut);
+        if (r < 0)
+                return r;
+        sort_from(topics, gangs);
+        return 0;
+}
+
+int topics_route(struct topics *topics, enum topic_verb verb, struct rml_span subject, const struct topic_route **ret,
+                 const char **why) {
+        const struct topic_route *known;
+        uint64_t hash = 0;
+        int r;
+
+        if (subject.len <= RML_SUBJECT_BYTES_MAX) {
+                hash = rml_hash(&topics->cache_seeds[verb == TOPIC_CALL], subject.data, subject.len);
+                known = topics_cache_find(&topics->cache, hash, verb, subject);
+                if (known) {
+                        *ret = known;
+                        return 0;
+                }
+        }
+        *why = rml_subject_check(subject, RML_SUBJECT);
+        if (*why)
+                return -EINVAL;
+        r = find_route(topics, verb, subject);
+        if (r < 0)
+                return r;
+        topics_cache_put(&topics->cache, hash, verb, subject, topics->scratch);
+        *ret = topics->scratch;
+        return 0;
+}
+
+static bool visit_slots(const struct topic_node *node, topic_visit_fn fn, void *user) {
+        rml_list_each(link, &node->slots) {
+                if (!fn(user, rml_list_entry(link, struct topic_slot, link)))
+                        return false;
+        }
+        return true;
+}
+
+void topics_servers_above(const struct topics *topics, struct rml_span pattern, topic_visit_fn fn, void *user) {
+        const struct topic_node *node = topics->roots[TOPIC_SERVER_GANG];
+        struct rml_span token;
+
+        while (rml_subject_token(&pattern, &token)) {
+                node = child_of(topics, node, token);
+                if (!node || !visit_slots(node, fn, user))
+                        return;
+        }
+}
+
+void topics_servers_below(const struct topics *topics, struct rml_span name, topic_visit_fn fn, void *user) {
+        const struct topic_node *top = node_at(topics, TOPIC_SERVER_GANG, name), *node = top;
+
+        /* Each node, then what is below it; no branch is without a server. */
+        while (node) {
+                if (!visit_slots(node, fn, user))
+                        return;
+                if (node->child) {
+                        node = node->child;
+                        continue;
+                }
+                while (node != top && !node->next)
+                        node = node->parent;
+                node = node == top ? NULL : node->next;
+        }
+}
+
+size_t topics_nodes(const struct topics *topics) {
+        return topics->nodes;
+}

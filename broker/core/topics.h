@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+/* The index from subjects to whoever wants them: a tree of patterns by token, and in front of it a bounded, seeded
+ * cache of whole answers, dropped by generation when the tree changes. Knows neither interests nor groups: only slots
+ * that their owners embed. */
+#ifndef RAMAL_TOPICS_H
+#define RAMAL_TOPICS_H
+
+#include <stdbool.h>
+
+#include "base/list.h"
+#include "base/table.h"
+#include "blob.h"
+
+enum topic_role {
+        TOPIC_SUBSCRIBER,      /* a plain interest in publishes */
+        TOPIC_SUBSCRIBER_GANG, /* the members of a group on this pattern */
+        TOPIC_SERVER_GANG,     /* the same for calls; at most one on a pattern */
+        TOPIC_ROLES,
+};
+
+struct topic_node;
+struct topics;
+
+struct topic_slot {
+        struct rml_list link;
+        struct topic_node *node; /* NULL = not in the index */
+        void *owner;             /* the caller's */
+        uint64_t ordinal;        /* the order in which they were added */
+        enum topic_role role;
+};
+
+enum topic_verb { TOPIC_PUBLISH, TOPIC_CALL };
+
+/* Whom a message goes to. PUBLISH: subscribers, then gangs, each in the order they were added. CALL: server gangs, the
+ * most specific pattern first. */
+struct topic_route {
+        size_t count;
+        struct topic_slot *slots[];
+};
+
+/* Returns owned or NULL. cache_bytes bounds the memory of the cache, which takes between half and all of it, at once (the
+ * kernel gives the pages as they are used); below 4 KiB there is no cache. */
+struct topics *topics_new(const struct rml_seed *, size_t cache_bytes);
+struct topics *topics_free(struct topics *); /* no slot may be left */
+
+/* pattern: well-formed. Returns 0 or -ENOMEM (nothing changed). slot: embedded by the caller, all zero. */
+int topics_add(struct topics *, struct rml_span pattern, enum topic_role, struct topic_slot *slot, void *owner);
+void topics_remove(struct topics *, struct topic_slot *); /* no-op for one that is not in */
+
+/* All slots with exactly this pattern and role: the head of a list of topic_slot.link, or NULL. */
+const struct rml_list *topics_at(const struct topics *, struct rml_span pattern, enum topic_role);
+
+/* Where does this subject go? Returns 0 and a route that is valid until the next call on topics (empty ones too);
+ * -EINVAL and *why (a literal) for a subject that is no well-formed one; -ENOMEM. A subject beginning with '$' is
+ * never matched by a pattern that begins with a wildcard. Never caches a route of more than 64 slots. */
+int topics_route(struct topics *, enum topic_verb, struct rml_span subject, const struct topic_route **ret,
+                 const char **why);
+
+/* Visit server gangs while fn returns true. above: those whose pattern is a literal prefix of `pattern`, token by
+ * token (the pattern itself included), shortest first. below: those whose pattern is `name` or begins literally with
+ * its tokens, in no promised order. Tokens are compared as text: a wildcard is a prefix of nothing but itself. fn must
+ * not add or remove. */
+typedef bool (*topic_visit_fn)(void *user, struct topic_slot *slot);
+void topics_servers_above(const struct topics *, struct rml_span pattern, topic_visit_fn fn, void *user);
+void topics_servers_below(const struct topics *, struct rml_span name, topic_visit_fn fn, void *user);
+
+/* Of the trees; 0 when no slot is in. For tests and status. */
+size_t topics_nodes(const struct topics *);
+
+#endif

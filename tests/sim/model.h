@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: MIT */
+/* What the bus should do, written from the contract alone: plain arrays, searched from end to end. The model is told
+ * each operation after the core has had it, and each frame that a peer decoded. It predicts who gets what, what is
+ * lost and why, every answer, every notice and every terminal. Two things it takes from the core, because the contract
+ * leaves them open: when a queued message is committed to the output, and which member of a group is chosen; both are
+ * read from the ledger and held against the bounds that the contract does set. */
+#ifndef RAMAL_TEST_MODEL_H
+#define RAMAL_TEST_MODEL_H
+
+#include "world.h"
+
+struct entry { /* a message in an interest */
+        uint64_t seq, number, len, replaced;
+        uint64_t last; /* the highest number that it stands for */
+        uint64_t op;   /* of its move, then of its commit, or of its loss */
+        Ramal__V1__Why why;
+        bool moved;
+};
+struct entries {
+        struct entry *items;
+        size_t count, room;
+};
+
+struct notice {
+        Ramal__V1__State state;
+        uint64_t queued;
+        Ramal__V1__Why why;
+};
+
+struct interest {
+        struct party *party;
+        struct sub sub; /* pattern and group point to the copies below */
+        char pattern[256], group[64];
+        struct line *line;                          /* its group; NULL for a plain one */
+        bool live;                                  /* matches */
+        bool told;                                  /* its peer knows that it ended */
+        bool vague;                                 /* its peer is gone: what of the queue still comes is open */
+        uint64_t matched, dropped, replaced, moved; /* predicted */
+        uint64_t committed, confirmed, received, reported, replaced_told;
+        struct entries queue;      /* not committed */
+        struct entries flight;     /* committed, not confirmed */
+        struct entries coming;     /* committed, not yet decoded */
+        struct entries lost;       /* in order of loss, not yet reported */
+        struct notice notices[64]; /* to come, oldest first */
+        size_t notice_count;
+        struct notice told_state; /* the last that its peer heard */
+        uint64_t last_number;     /* order within itself: the lowest that may come next */
+        uint64_t last_seq;        /* of what was received last: to be confirmed */
+};
+
+/* A group, a name, or the only server of a pattern. */
+struct line {
+        bool serve, name, primary;
+        char key[256]; /* group of subscribers, pattern of servers, name */
+        char group[64];
+        struct interest *members[256]; /* in order */
+        size_t count;
+};
+
+struct message {
+        struct party *sender;
+        char subject[64];
+        uint64_t len;
+        struct call *call;
+        unsigned delivered; /* group and call deliveries */
+};
+
+struct call {
+        struct party *caller;
+        uint64_t id, number, token, deadline_ns;
+        struct interest *server;     /* who has it or had it; NULL when it was never queued */
+        bool committed, ended, told; /* ended: the terminal is determined; told: its caller has it */
+        bool cancel_due;             /* its server must get CANCEL */
+        Ramal__V1__Why cancel_why;
+        bool by_reply; /* the terminal is a REPLY */
+        Ramal__V1__Code code;
+        bool may_have_run;
+        uint32_t app_code;
+        uint64_t replies[64]; /* numbers of REPLY frames to come at the caller */
+        size_t reply_count, replies_told, credited;
+};
+
+struct answer {
+        uint64_t id;
+        uint32_t kind;
+        Ramal__V1__Code code;  /* STATUS */
+        struct notice state;   /* SUBSCRIBED */
+        uint64_t least, most;  /* ACCEPTED */
+        struct interest *ends; /* whose last frame it is */
+};
+
+enum party_end { PARTY_LIVE, PARTY_EOF, PARTY_BYE, PARTY_LOST };
+
+struct party {
+        struct fake *fake;
+        enum party_end end;
+        uint64_t end_ns;
+        bool closed;
+        struct answer answers[512];
+        size_t answer_count;
+        struct {
+                uint64_t publish;
+                Ramal__V1__Code code;
+        } refused[512];
+        size_t refused_count;
+        uint64_t last_number[512]; /* by the index of the sender's fake */
+};
+
+struct model {
+        struct world *world;
+        uint64_t op;
+        struct party *parties[512];
+        size_t party_count;
+        struct interest **interests;
+        size_t interest_count;
+        struct line **lines;
+        size_t line_count;
+        struct message **messages; /* by number */
+        size_t message_count;
+        struct call **calls;
+        size_t call_count;
+        uint64_t gaps, moved, ended[16]; /* how much happened, for the summary */
+};
+
+struct model *model_new(struct world *);
+void model_free(struct model *);
+
+/* Each is called after the core has had the frame. */
+struct party *model_join(struct model *, struct fake *);
+void model_subscribe(struct model *, struct party *, uint64_t id, const struct sub *);
+void model_unsubscribe(struct model *, struct party *, uint64_t id, struct interest *);
+void model_confirm(struct model *, struct interest *, uint64_t seq);
+/* The number that the next message's payload must carry. */
+uint64_t model_next_number(const struct model *);
+/* receipt: the frame's id or 0. refusal: CODE_OK when the subject is fine. */
+void model_publish(struct model *, struct party *, const char *subject, uint64_t receipt, Ramal__V1__Code refusal);
+void model_call(struct model *, struct party *, const char *subject, uint64_t id, uint64_t deadline_ns);
+void model_reply(struct model *, struct call *, bool more, uint32_t app_code);
+void model_cancel(struct model *, struct call *);
+void model_bye(struct model *, struct party *, uint64_t id);
+void model_end(struct model *, struct party *, enum party_end);
+/* Time has come to world->now and core_expire() ran. */
+void model_expire(struct model *);
+
+/* model_check.c: compares every ledger with the prediction. Called after each operation. */
+void model_sync(struct model *);
+/* A frame that the party decoded. */
+void model_got(struct model *, struct party *, const struct got *);
+/* The core has closed it. */
+void model_closed(struct model *, struct party *);
+/* Everything was taken and confirmed: nothing may be left over. */
+void model_settled(struct model *);
+
+/* Between the two files. */
+void entries_push(struct entries *, const struct entry *);
+struct entry entries_take(struct entries *, size_t at);
+void model_end_call(struct model *, struct call *, Ramal__V1__Code, bool may_have_run, Ramal__V1__Why why);
+
+#endif
