@@ -1,0 +1,358 @@
+/* SPDX-License-Identifier: MIT */
+#define _GNU_SOURCE
+#include "listener.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "tcp.h"
+
+#define ACCEPTS_PER_TURN 64 /* so that a flood of connections leaves room for those that are there */
+#define PAUSE_NS UINT64_C(1000000000)
+
+/* Any descriptor will do, and this one is there everywhere. */
+static void fill_reserves(struct listeners *all) {
+        while (all->reserve_count < LISTENER_RESERVES) {
+                int fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+                if (fd < 0)
+                        return;
+                all->reserves[all->reserve_count++] = fd;
+        }
+}
+
+int listeners_init(struct listeners *all, struct loop *loop, struct log *log, struct failure *failure) {
+        char why[80];
+        *all = (struct listeners){.loop = loop, .log = log, .resume_ns = LOOP_NEVER};
+        rml_list_init(&all->list);
+        fill_reserves(all);
+        if (all->reserve_count == 0)
+                return failure_set(failure, EXIT_SYSTEM, "cannot open /: %s", failure_errno(errno, why, sizeof(why)));
+        return 0;
+}
+
+static void name_listener(struct listener *listener) {
+        struct sockaddr_storage sockaddr = {0};
+        socklen_t len = sizeof(sockaddr);
+        if (getsockname(listener->fd, (struct sockaddr *)&sockaddr, &len) < 0)
+                len = sizeof(sa_family_t);
+        rml_addr_from_sockaddr((const struct sockaddr *)&sockaddr, len, listener->address, sizeof(listener->address));
+        listener->local = sockaddr.ss_family == AF_UNIX;
+        if (listener->local && len > offsetof(struct sockaddr_un, sun_path)) {
+                struct sockaddr_un sun;
+                memcpy(&sun, &sockaddr, sizeof(sun));
+                snprintf(listener->file, sizeof(listener->file), "%.*s", (int)sizeof(sun.sun_path), sun.sun_path);
+        }
+}
+
+/* Takes the descriptor, also when it fails. */
+static int add_listener(struct listeners *all, int fd, struct listener **ret, struct failure *failure) {
+        if (all->count == LISTENERS_MAX) {
+                close(fd);
+                return failure_set(failure, EXIT_USAGE, "more than %u addresses to listen on", LISTENERS_MAX);
+        }
+        struct listener *listener = calloc(1, sizeof(*listener));
+        if (!listener) {
+                close(fd);
+                return failure_set(failure, EXIT_SYSTEM, "out of memory");
+        }
+        listener->all = all;
+        listener->fd = fd;
+        listener->path.lock_fd = -1;
+        name_listener(listener);
+        rml_list_push_back(&all->list, &listener->link);
+        all->count++;
+        *ret = listener;
+        return 0;
+}
+
+static int open_path(struct listeners *all, const struct rml_addr *addr, const struct unixpath_rules *rules,
+                     struct failure *failure) {
+        struct unixpath path;
+        struct listener *listener;
+        char why[80];
+        int fd;
+        int r = unixpath_open(&path, addr->path, rules, &fd, failure);
+        if (r < 0)
+                return r;
+        r = add_listener(all, fd, &listener, failure);
+        if (r < 0) {
+                unixpath_close(&path, true);
+                return r;
+        }
+        listener->has_path = true;
+        listener->path = path;
+        rml_addr_format(addr, listener->address, sizeof(listener->address));
+        if (listen(fd, SOMAXCONN) < 0)
+                return failure_set(failure, EXIT_SYSTEM, "cannot listen on %s: %s", listener->address,
+                                   failure_errno(errno, why, sizeof(why)));
+        return 0;
+}
+
+static int open_abstract(struct listeners *all, const struct rml_addr *addr, struct failure *failure) {
+        struct sockaddr_storage sockaddr;
+        struct listener *listener;
+        char address[LISTENER_ADDRESS_BYTES], why[80];
+        socklen_t len = rml_addr_sockaddr_un(addr, &sockaddr);
+        int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        if (fd >= 0 && bind(fd, (const struct sockaddr *)&sockaddr, len) == 0 && listen(fd, SOMAXCONN) == 0) {
+                int r = add_listener(all, fd, &listener, failure);
+                if (r == 0)
+                        rml_addr_format(addr, listener->address, sizeof(listener->address));
+                return r;
+        }
+        int error = errno;
+        if (fd >= 0)
+                close(fd);
+        rml_addr_format(addr, address, sizeof(address));
+        if (error == EADDRINUSE)
+                return failure_set(failure, EXIT_SYSTEM,
+                                   "cannot listen on %s: another program has this name; stop it, or choose another",
+                                   address);
+        return failure_set(failure, EXIT_SYSTEM, "cannot listen on %s: %s", address,
+                           failure_errno(error, why, sizeof(why)));
+}
+
+static int open_tcp(struct listeners *all, const struct rml_addr *addr, bool optional, struct failure *failure) {
+        int fds[TCP_ENDPOINTS_MAX];
+        int n = tcp_listen(addr, optional, all->log, fds, failure);
+        int r = n < 0 ? n : 0;
+        for (int i = 0; i < n; i++) {
+                struct listener *listener;
+                if (r == 0)
+                        r = add_listener(all, fds[i], &listener, failure);
+                else
+                        close(fds[i]);
+        }
+        return r;
+}
+
+int listeners_open(struct listeners *all, const struct rml_addr *addr, const struct unixpath_rules *rules,
+                   bool optional, struct failure *failure) {
+        switch (addr->kind) {
+        case RML_ADDR_UNIX:
+                return open_path(all, addr, rules, failure);
+        case RML_ADDR_ABSTRACT:
+                return open_abstract(all, addr, failure);
+        case RML_ADDR_TCP:
+                return open_tcp(all, addr, optional, failure);
+        case RML_ADDR_TLS:
+                break;
+        }
+        return failure_set(failure, EXIT_USAGE,
+                           "cannot listen on tls:%s:%s: this version has no TLS; use tcp: on a loopback address",
+                           addr->host, addr->service);
+}
+
+/* What may come over from a service manager: a listening stream socket, Unix or TCP. */
+static int check_inherited(int fd, struct failure *failure) {
+        int type = 0, listening = 0, domain = 0;
+        socklen_t len = sizeof(int);
+        char why[80];
+        if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) < 0)
+                return failure_set(failure, EXIT_CONFIG, "LISTEN_FDS: descriptor %d is no socket: %s", fd,
+                                   failure_errno(errno, why, sizeof(why)));
+        len = sizeof(int);
+        if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) < 0 ||
+            (domain != AF_UNIX && domain != AF_INET && domain != AF_INET6) || type != SOCK_STREAM)
+                return failure_set(failure, EXIT_CONFIG, "LISTEN_FDS: descriptor %d is no Unix or TCP stream socket",
+                                   fd);
+        len = sizeof(int);
+        if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len) < 0 || !listening)
+                return failure_set(
+                        failure, EXIT_CONFIG,
+                        "LISTEN_FDS: the socket at descriptor %d does not listen (a connection? use Accept=no)", fd);
+        if (domain != AF_UNIX && !tcp_supported())
+                return failure_set(failure, EXIT_CONFIG,
+                                   "LISTEN_FDS: descriptor %d is a TCP socket, and this ramald was built without TCP "
+                                   "(RAMAL_TCP=OFF)",
+                                   fd);
+        int flags = fcntl(fd, F_GETFL);
+        if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
+                return failure_set(failure, EXIT_SYSTEM, "LISTEN_FDS: cannot set up descriptor %d: %s", fd,
+                                   failure_errno(errno, why, sizeof(why)));
+        return 0;
+}
+
+int listeners_inherit(struct listeners *all, int first, int count, struct failure *failure) {
+        for (int fd = first; fd < first + count; fd++) {
+                struct listener *listener;
+                int r = check_inherited(fd, failure);
+                if (r == 0)
+                        r = add_listener(all, fd, &listener, failure);
+                if (r < 0)
+                        return r;
+                listener->inherited = true;
+        }
+        return 0;
+}
+
+static void pause_all(struct listeners *all) {
+        rml_list_each(link, &all->list) loop_remove(all->loop, &rml_list_entry(link, struct listener, link)->source);
+        all->paused = true;
+        all->resume_ns = loop_now() + PAUSE_NS;
+}
+
+/* When it begins, and then no more often than once a second, however often it comes and goes. */
+static void tell_full(struct listener *listener, int error) {
+        struct listeners *all = listener->all;
+        uint64_t now = loop_now();
+        char why[80];
+        if (!all->full && (all->told_ns == 0 || now - all->told_ns >= PAUSE_NS)) {
+                const char *hint = error == EMFILE   ? "new connections are refused; raise LimitNOFILE or ulimit -n"
+                                   : error == ENFILE ? "new connections are refused; raise fs.file-max"
+                                                     : "new connections wait";
+                log_event(all->log, LOG_LEVEL_WARNING,
+                          error == EMFILE || error == ENFILE ? "no-descriptors" : "no-accept",
+                          LOG_TEXT("address", listener->address),
+                          LOG_TEXT("error", failure_errno(error, why, sizeof(why))), LOG_TEXT("hint", hint));
+                all->told_ns = now;
+        }
+        all->full = true;
+}
+
+/* No descriptor for a connection that waits. A reserve makes room to tell it so; when there is none, or it is another
+ * error, we look away for a while, or the loop would spin on a socket that stays readable. Returns false then. */
+static bool refuse_one(struct listener *listener, int error) {
+        struct listeners *all = listener->all;
+        tell_full(listener, error);
+        int fd = -1;
+        if (all->reserve_count > 0 && (error == EMFILE || error == ENFILE)) {
+                close(all->reserves[--all->reserve_count]);
+                fd = accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+                if (fd >= 0)
+                        all->refuse(all->user, listener, fd);
+                fill_reserves(all);
+        }
+        if (fd >= 0 && all->reserve_count > 0)
+                return true;
+        pause_all(all);
+        return false;
+}
+
+/* Errors of the connection that came, not of the listener: the next one may be good. */
+static bool of_the_connection(int error) {
+        switch (error) {
+        case EINTR:
+        case ECONNABORTED:
+        case EPROTO:
+        case EPERM: /* a firewall's */
+        case ENETDOWN:
+        case ENOPROTOOPT:
+        case EHOSTDOWN:
+        case ENONET:
+        case EHOSTUNREACH:
+        case EOPNOTSUPP:
+        case ENETUNREACH:
+                return true;
+        default:
+                return false;
+        }
+}
+
+/* It would only report its end for ever. */
+static void give_up(struct listener *listener) {
+        log_event(listener->all->log, LOG_LEVEL_ERROR, "listener-lost", LOG_TEXT("address", listener->address),
+                  LOG_TEXT("hint", "another process has shut the socket down; restart the broker"));
+        loop_remove(listener->all->loop, &listener->source);
+        listener->dead = true;
+}
+
+static void accept_some(void *user, unsigned events) {
+        struct listener *listener = user;
+        struct listeners *all = listener->all;
+        for (int i = 0; i < ACCEPTS_PER_TURN && !all->paused; i++) {
+                struct sockaddr_storage from;
+                socklen_t len = sizeof(from);
+                if (all->full) /* what was given back since then is a reserve first */
+                        fill_reserves(all);
+                int fd = accept4(listener->fd, (struct sockaddr *)&from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+                if (fd >= 0) {
+                        all->full = false;
+                        all->accept(all->user, listener, fd, (const struct sockaddr *)&from, len);
+                } else if ((events & LOOP_HANGUP) && (errno == EAGAIN || errno == EINVAL)) {
+                        give_up(listener);
+                        return;
+                } else if (errno == EAGAIN) {
+                        return;
+                } else if (!of_the_connection(errno) && !refuse_one(listener, errno)) {
+                        return;
+                }
+        }
+}
+
+int listeners_start(struct listeners *all, struct failure *failure) {
+        rml_list_each(link, &all->list) {
+                struct listener *listener = rml_list_entry(link, struct listener, link);
+                char why[80];
+                if (listener->dead)
+                        continue;
+                int r = loop_add(all->loop, &listener->source, listener->fd, LOOP_READ, accept_some, listener);
+                if (r < 0)
+                        return failure_set(failure, EXIT_SYSTEM, "cannot wait for %s: %s", listener->address,
+                                           failure_errno(r, why, sizeof(why)));
+        }
+        return 0;
+}
+
+void listeners_resume(struct listeners *all, uint64_t now, bool closed) {
+        if (closed && all->full)
+                fill_reserves(all);
+        if (!all->paused || (!closed && now < all->resume_ns))
+                return;
+        struct failure ignored;
+        fill_reserves(all);
+        all->paused = false;
+        all->resume_ns = LOOP_NEVER;
+        if (listeners_start(all, &ignored) < 0)
+                pause_all(all);
+}
+
+void listeners_stop(struct listeners *all) {
+        rml_list_each(link, &all->list) {
+                struct listener *listener = rml_list_entry(link, struct listener, link);
+                loop_remove(all->loop, &listener->source);
+                if (listener->has_path)
+                        unixpath_hide(&listener->path);
+                if (listener->fd >= 0)
+                        close(listener->fd);
+                listener->fd = -1;
+        }
+        all->paused = false;
+        all->resume_ns = LOOP_NEVER;
+}
+
+void listeners_deinit(struct listeners *all, bool failed) {
+        if (!all->list.next)
+                return;
+        listeners_stop(all);
+        rml_list_each_safe(link, &all->list) {
+                struct listener *listener = rml_list_entry(link, struct listener, link);
+                if (listener->has_path)
+                        unixpath_close(&listener->path, failed);
+                rml_list_remove(link);
+                free(listener);
+        }
+        all->count = 0;
+        while (all->reserve_count > 0)
+                close(all->reserves[--all->reserve_count]);
+}
+
+const char *listeners_first_path(const struct listeners *all) {
+        rml_list_each(link, &all->list) {
+                const struct listener *listener = rml_list_entry(link, struct listener, link);
+                if (listener->file[0] == '/' || listener->has_path)
+                        return listener->file;
+        }
+        return NULL;
+}
+
+bool listeners_has_tcp(const struct listeners *all) {
+        rml_list_each(link, &all->list) if (!rml_list_entry(link, struct listener, link)->local) return true;
+        return false;
+}

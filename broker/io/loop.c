@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MIT */
+#define _GNU_SOURCE
+#include "loop.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/check.h"
+
+#define BATCH 1024 /* events taken from the kernel at once */
+
+/* Spinning pays where answers come back within microseconds, and waking an idle processor costs more than that. It is
+ * armed by a row of short sleeps and disarmed by the first spin that found nothing. */
+#define SHORT_SLEEP_NS 300000u
+#define SHORT_SLEEPS_TO_ARM 3u
+
+struct loop {
+        int epoll;
+        int ready; /* events[] in use */
+        int next;  /* the one that is being dispatched */
+        uint64_t spin_ns;
+        unsigned short_sleeps;
+        struct epoll_event events[BATCH];
+};
+
+int loop_new(uint64_t spin_ns, struct loop **ret) {
+        struct loop *loop = calloc(1, sizeof(*loop));
+        if (!loop)
+                return -ENOMEM;
+        loop->epoll = epoll_create1(EPOLL_CLOEXEC);
+        if (loop->epoll < 0) {
+                int r = -errno;
+                free(loop);
+                return r;
+        }
+        loop->spin_ns = spin_ns;
+        *ret = loop;
+        return 0;
+}
+
+struct loop *loop_free(struct loop *loop) {
+        if (loop) {
+                close(loop->epoll);
+                free(loop);
+        }
+        return NULL;
+}
+
+static uint32_t to_epoll(unsigned events) {
+        return (events & LOOP_READ ? (uint32_t)EPOLLIN : 0) | (events & LOOP_WRITE ? (uint32_t)EPOLLOUT : 0);
+}
+
+int loop_add(struct loop *loop, struct loop_source *source, int fd, unsigned events, loop_fn fn, void *user) {
+        rml_check(!source->added);
+        struct epoll_event event = {.events = to_epoll(events), .data.ptr = source};
+        if (epoll_ctl(loop->epoll, EPOLL_CTL_ADD, fd, &event) < 0)
+                return -errno;
+        *source = (struct loop_source){.fd = fd, .events = (uint16_t)events, .added = true, .fn = fn, .user = user};
+        return 0;
+}
+
+int loop_change(struct loop *loop, struct loop_source *source, unsigned events) {
+        rml_check(source->added);
+        if (source->events == events)
+                return 0;
+        struct epoll_event event = {.events = to_epoll(events), .data.ptr = source};
+        if (epoll_ctl(loop->epoll, EPOLL_CTL_MOD, source->fd, &event) < 0)
+                return -errno;
+        source->events = (uint16_t)events;
+        return 0;
+}
+
+void loop_remove(struct loop *loop, struct loop_source *source) {
+        if (!source->added)
+                return;
+        epoll_ctl(loop->epoll, EPOLL_CTL_DEL, source->fd, NULL);
+        if (source->pending > 0)
+                loop->events[source->pending - 1].data.ptr = NULL;
+        source->pending = 0;
+        source->added = false;
+}
+
+uint64_t loop_now(void) {
+        struct timespec now;
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/* Rounded up: to wake before a deadline would only mean to sleep again. */
+static int timeout_ms(uint64_t now, uint64_t deadline) {
+        if (deadline == LOOP_NEVER)
+                return -1;
+        if (deadline <= now)
+                return 0;
+        uint64_t ms = (deadline - now - 1) / 1000000u + 1;
+        return ms > INT_MAX ? INT_MAX : (int)ms;
+}
+
+/* epoll_wait() without the interruptions. One may have lasted (SIGSTOP and, an hour later, SIGCONT): what came in the
+ * meantime must be found, or deadlines would run out on those who kept them. */
+static int poll_events(struct loop *loop, int timeout) {
+        int n = epoll_wait(loop->epoll, loop->events, BATCH, timeout);
+        if (n < 0 && errno == EINTR)
+                n = epoll_wait(loop->epoll, loop->events, BATCH, 0);
+        if (n < 0)
+                return errno == EINTR ? 0 : -errno;
+        return n;
+}
+
+/* Looks for work without sleeping for as long as spinning is worth it. */
+static int spin(struct loop *loop, uint64_t deadline) {
+        uint64_t now = loop_now(), end = now + loop->spin_ns;
+        if (end > deadline)
+                end = deadline;
+        do {
+                int n = poll_events(loop, 0);
+                if (n != 0)
+                        return n;
+                sched_yield();
+                now = loop_now();
+        } while (now < end);
+        loop->short_sleeps = 0;
+        return 0;
+}
+
+int loop_wait(struct loop *loop, uint64_t deadline, uint64_t *now) {
+        rml_check(loop->ready == 0);
+        int n = 0;
+        if (loop->spin_ns > 0 && loop->short_sleeps >= SHORT_SLEEPS_TO_ARM)
+                n = spin(loop, deadline);
+        if (n == 0) {
+                uint64_t before = loop_now();
+                n = poll_events(loop, timeout_ms(before, deadline));
+                *now = loop_now();
+                bool slept_short = n > 0 && *now - before < SHORT_SLEEP_NS;
+                if (!slept_short)
+                        loop->short_sleeps = 0;
+                else if (loop->short_sleeps < SHORT_SLEEPS_TO_ARM)
+                        loop->short_sleeps++;
+        } else {
+                *now = loop_now();
+        }
+        if (n < 0)
+                return n;
+        loop->ready = n;
+        for (int i = 0; i < n; i++) {
+                struct loop_source *source = loop->events[i].data.ptr;
+                source->pending = (uint32_t)i + 1;
+        }
+        return n;
+}
+
+bool loop_dispatch(struct loop *loop) {
+        bool full = loop->ready == BATCH;
+        for (loop->next = 0; loop->next < loop->ready; loop->next++) {
+                const struct epoll_event *event = &loop->events[loop->next];
+                struct loop_source *source = event->data.ptr;
+                if (!source)
+                        continue;
+                source->pending = 0;
+                unsigned events = (event->events & EPOLLIN ? LOOP_READ : 0u) |
+                                  (event->events & EPOLLOUT ? LOOP_WRITE : 0u) |
+                                  (event->events & (EPOLLHUP | EPOLLERR) ? LOOP_HANGUP : 0u);
+                source->fn(source->user, events);
+        }
+        loop->ready = 0;
+        return full;
+}

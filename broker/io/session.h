@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/* One connection: a descriptor on one side, a peer of the core on the other. It moves bytes and knows no rule. */
+#ifndef RAMAL_SESSION_H
+#define RAMAL_SESSION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "core/core.h"
+#include "loop.h"
+
+#define SESSION_READ_BYTES (64u << 10) /* from one connection in one turn; fits the second-level cache */
+/* Asked of the kernel; it gives at most net.core.wmem_max, and only what is used. */
+#define SESSION_BUFFER_BYTES (1u << 20)
+
+/* What all sessions of a server share. */
+struct sessions {
+        struct core *core;
+        struct loop *loop;
+        uint8_t *buffer; /* SESSION_READ_BYTES, one for all: an idle connection holds none */
+        struct rml_list list;
+        struct rml_list writable; /* their socket takes bytes again: flush them at the end of the turn */
+        size_t count;
+};
+
+struct session {
+        struct rml_list link;
+        struct rml_list writable;
+        struct loop_source source;
+        struct sessions *all;
+        struct peer *peer;
+        int fd;
+        bool blocked; /* the socket took less than there was; waiting for LOOP_WRITE */
+        bool deaf;    /* the other end takes nothing any more, but what it sent before is still read */
+        bool ended;   /* its input has ended */
+};
+
+/* Returns 0 or -ENOMEM. */
+int sessions_init(struct sessions *, struct core *, struct loop *);
+void sessions_deinit(struct sessions *); /* all of them must be freed before */
+
+/* fd: taken if it succeeds. Returns 0 or -errno; -EDQUOT as core_peer_add(). */
+int session_new(struct sessions *, int fd, const struct core_origin *);
+/* Sends what there is for it, in as few calls as it takes. */
+void session_flush(struct session *);
+/* Those that can be written to again. */
+void sessions_flush_writable(struct sessions *);
+/* Frees the peer and closes the socket. */
+struct session *session_free(struct session *);
+
+#endif
