@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: MIT */
+/* The connection and everything inside the library; objects.h has what programs hold handles on.
+ *
+ * A turn (turn.c) is: what was posted, what was put aside, what lies in the input buffer, one recv, what is due, and
+ * at its end one send. Callbacks run only in a turn, and never one inside another: a function that blocks inside a
+ * callback reads on, takes what it waits for and puts all other frames aside (`stash`), in order, for the next turn.
+ *
+ * The memory of a connection that is closed inside a callback, and of interests that are cancelled there, lives until
+ * the callback has returned (`busy`, `running`). */
+#ifndef RAMAL_CONN_PRIVATE_H
+#define RAMAL_CONN_PRIVATE_H
+
+#include "client/objects.h"
+
+/* ---- the connection ---- */
+
+enum rml_phase {
+        RML_PHASE_IDLE,    /* until timer_at */
+        RML_PHASE_CONNECT, /* TCP: waits for the socket to be writable */
+        RML_PHASE_HELLO,   /* HELLO is sent */
+        RML_PHASE_AUTH,    /* AUTH is sent */
+        RML_PHASE_UP,
+        RML_PHASE_DOWN
+};
+
+struct rml_target {
+        struct rml_addr addr;
+        struct rml_endpoint endpoint;
+        char text[340];
+        char why[200]; /* it failed */
+};
+
+struct rml_out {
+        uint8_t *bytes;
+        size_t at, len, room;
+        size_t boundary;  /* where the first frame that begins in here begins; before it is the rest of one */
+        bool rest_counts; /* that rest is of a message */
+};
+
+/* A frame that was read inside a callback. */
+struct rml_stashed {
+        struct rml_list link;
+        struct rml_blob *blob;
+        size_t len;
+        uint8_t bytes[];
+};
+
+struct rml_post {
+        struct rml_post *next;
+        ramal_conn_fn fn;
+        void *user;
+};
+
+struct ramal_conn {
+        ramal_conn *self;               /* where a const pointer must note something */
+        const volatile uint32_t *alive; /* a page that fork() wipes; NULL: the kernel cannot, compare pid */
+        pid_t pid;
+        unsigned busy; /* public functions under way that need the memory afterwards */
+        bool in_callback, closed, quiet, foreign;
+
+        /* options */
+        char *app, *token_file, *address_option;
+        ramal_bus bus;
+        size_t out_max;
+        uint64_t connect_timeout, backoff_min, backoff_max;
+        bool no_reconnect, wait_broker, no_spin;
+        ramal_state_fn on_state;
+        ramal_refused_fn on_refused;
+        ramal_conn_fn on_writable;
+        void *user;
+
+        /* descriptors */
+        int epoll, timer, event, sock;
+        uint32_t sock_events; /* as registered with epoll */
+        uint64_t timer_armed; /* as set in the timerfd */
+        atomic_bool woken;    /* the eventfd is, or is about to be, readable */
+        _Atomic(struct rml_post *) posts;
+        atomic_bool stopping;
+        atomic_int stop_status;
+        bool spin;
+        unsigned short_sleeps;
+
+        /* where to */
+        struct rml_target targets[RML_TARGETS_MAX];
+        size_t target_count, target;
+        enum rml_phase phase;
+        ramal_state state;
+        uint64_t timer_at; /* IDLE: next attempt; else until WELCOME: give this one up. RAMAL_NEVER = none */
+        uint64_t attempt_until;
+        bool again; /* IDLE: the listen queue was full: the same target again */
+        unsigned attempts;
+        bool ever; /* was connected once */
+        uint8_t token[RML_TOKEN_BYTES], nonce[RML_NONCE_BYTES];
+        ramal_error error;
+        ramal_error goaway; /* code 0: none came */
+        uint64_t peer, epoch;
+        char *server;
+        uint64_t payload_max, frame_max;
+
+        /* in */
+        struct rml_framer framer;
+        uint8_t *in, *in_nested;
+        size_t in_room;
+        struct rml_span input; /* what is left of the last recv */
+        struct rml_list stash;
+        int broken;        /* the connection is lost, for that reason; the next turn cleans up */
+        bool out_dead;     /* nothing can be sent; what was received is still read */
+        uint64_t heard_at; /* last input (TCP) */
+
+        /* out */
+        struct rml_out out;
+        unsigned corked;
+        bool wants_room; /* somebody got -EAGAIN */
+        uint64_t ids;    /* last Frame.id */
+        uint64_t published, accepted, refused;
+        uint64_t probe_bytes, probe_at;
+        struct rml_ping probe;
+        char last_subject[RML_SUBJECT_BYTES_MAX + 1]; /* known to be well-formed */
+        size_t last_subject_len;
+
+        /* what hangs on it */
+        struct rml_table pending, sids, tokens;
+        uint64_t last_sid;
+        ramal_sub *recent; /* the last one that got something */
+        struct rml_list subs, changed, calls, calls_ended, receipts, reqs, reqs_due, confirm_now, confirm_later;
+        struct rml_heap timers;
+        uint64_t timer_ties;
+        uint64_t confirm_at;
+        bool draining, drained; /* BYE was sent, was answered */
+        int unheard_error;      /* a refusal that nobody was told of */
+        ramal_sub *peer_sub, *peer_srv;
+
+        /* this turn */
+        unsigned ran, budget;
+        bool received;
+};
+
+/* conn.c */
+bool rml_alive(const ramal_conn *);
+/* 0, or -ECHILD / -ESHUTDOWN: the first line of every public function. */
+int rml_usable(const ramal_conn *);
+void rml_enter(ramal_conn *);
+/* Returns false when the connection was closed meanwhile, and is freed now. */
+bool rml_leave(ramal_conn *);
+void rml_set_state(ramal_conn *, ramal_state, const ramal_error *, uint64_t unconfirmed);
+void rml_callback_begin(ramal_conn *);
+void rml_callback_end(ramal_conn *);
+
+/* error.c */
+int rml_error(ramal_error *err, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+int rml_error_copy(ramal_error *err, const ramal_error *from); /* returns its code */
+int rml_error_status(ramal_error *err, const Ramal__V1__Status *);
+/* What an errno of the system says, in our words or as a number. */
+const char *rml_errno_text(int code, char buf[32]);
+
+/* io.c */
+int rml_io_init(ramal_conn *);
+void rml_io_deinit(ramal_conn *);
+void rml_io_socket(ramal_conn *, int fd); /* takes it */
+void rml_io_close_socket(ramal_conn *);
+void rml_io_arm(ramal_conn *); /* for foreign loops: epoll's interest and the timer */
+void rml_wake(ramal_conn *);
+/* Sleeps until input, room for output, a wake-up or the deadline. May yield the processor first. */
+void rml_io_sleep(ramal_conn *, uint64_t deadline);
+uint64_t rml_next_deadline(const ramal_conn *);
+
+/* out.c */
+/* Room for n more bytes at the end; NULL without memory. rml_out_add() takes what was written there. */
+uint8_t *rml_out_reserve(ramal_conn *, size_t n);
+void rml_out_add(ramal_conn *, size_t n);
+/* A frame was added (or all of a batch): sends it unless it is to be batched. */
+void rml_out_kick(ramal_conn *);
+/* Sends what the socket takes. Returns 0 (all, or as much as it takes), or -errno: nothing can be sent any more. */
+int rml_out_send(ramal_conn *);
+size_t rml_out_pending(const ramal_conn *);
+uint64_t rml_out_messages(const ramal_conn *); /* not sent */
+void rml_out_clear(ramal_conn *);
+/* One data frame. limited: obeys out_max. Returns 0, -EAGAIN, -ENOMEM, -ENOTCONN, -EMSGSIZE. */
+struct rml_letter {
+        enum rml_kind kind;
+        uint64_t id;
+        struct rml_hop hop;
+        struct rml_span subject, type, payload;
+        const ramal_header *headers;
+        size_t header_count;
+        bool limited;
+        size_t tail_bytes; /* set: payload and envelope */
+};
+int rml_out_letter(ramal_conn *, struct rml_letter *);
+/* A control frame. Returns 0, -ENOMEM, -ENOTCONN. */
+int rml_out_control(ramal_conn *, enum rml_kind, uint64_t id, const ProtobufCMessage *);
+/* Type and headers as the wire demands them? 0 or -EINVAL. */
+int rml_check_envelope(const char *type, const ramal_header *, size_t count);
+int rml_check_subject(ramal_conn *, const char *subject, size_t *len);
+
+/* turn.c */
+/* One turn. Returns the number of callbacks, or -ESHUTDOWN. Not in a callback. */
+int rml_turn(ramal_conn *, unsigned budget);
+/* Anything that a turn could do without the socket? */
+bool rml_has_work(const ramal_conn *);
+/* Reads and does what one blocking function needs: a turn, or inside a callback only what has no callback; then
+ * waits until something happens, the deadline at the latest. Returns 0 to look again; -ETIMEDOUT, -EINTR,
+ * -ESHUTDOWN. */
+int rml_block(ramal_conn *, uint64_t deadline);
+/* Reads once without running callbacks. Returns true when anything came. */
+bool rml_read_quietly(ramal_conn *);
+void rml_callbacks_due(ramal_conn *); /* state changes and requests' events, where none is running */
+
+/* input.c */
+enum rml_took { RML_TOOK, RML_TOOK_LATER /* needs a callback: put it aside */ };
+/* One frame. nested: no callback may run. */
+enum rml_took rml_frame(ramal_conn *, const struct rml_raw *, bool nested);
+/* All whole frames in conn->input; nested ones that need a callback are put aside. */
+void rml_frames(ramal_conn *, bool nested);
+void rml_stash_clear(ramal_conn *);
+void rml_protocol_error(ramal_conn *, const char *reason);
+
+/* handshake.c */
+int rml_targets_init(ramal_conn *, ramal_error *err);
+void rml_attempt(ramal_conn *);
+void rml_target_failed(ramal_conn *, int code, const char *why);
+void rml_handshake_writable(ramal_conn *);
+void rml_handshake_frame(ramal_conn *, const struct rml_control *);
+void rml_handshake_timeout(ramal_conn *);
+
+/* reconnect.c */
+void rml_attempt_failed(ramal_conn *, const ramal_error *);
+void rml_welcomed(ramal_conn *);
+/* Cleans up after conn->broken. */
+void rml_lost(ramal_conn *);
+void rml_end(ramal_conn *, const ramal_error *); /* RAMAL_CLOSED */
+
+/* token.c, auth.c or auth_none.c */
+int rml_token_load(ramal_conn *, ramal_error *err);
+bool rml_auth_available(void);
+int rml_auth_nonce(uint8_t nonce[RML_NONCE_BYTES]);
+enum rml_role { RML_ROLE_BROKER, RML_ROLE_CLIENT };
+void rml_auth_proof(const uint8_t *token, enum rml_role, const uint8_t *client_nonce, const uint8_t *broker_nonce,
+                    uint8_t proof[RML_PROOF_BYTES]);
+bool rml_auth_equal(const uint8_t *a, const uint8_t *b);
+void rml_auth_forget(void *secret, size_t len);
+
+/* ask.c */
+uint64_t rml_ask(ramal_conn *, struct rml_pending *, enum rml_ask); /* returns the id for the frame */
+void rml_ask_forget(ramal_conn *, struct rml_pending *);
+struct rml_pending *rml_ask_find(const ramal_conn *, uint64_t id);
+void rml_ask_answered(ramal_conn *, struct rml_pending *);
+int rml_ping(ramal_conn *, struct rml_ping *);
+void rml_probe(ramal_conn *, uint64_t now);
+
+/* publish.c */
+void rml_receipt_end(ramal_conn *, struct rml_receipt *, uint64_t receivers, const ramal_error *);
+void rml_receipts_fail(ramal_conn *, const ramal_error *);
+void rml_publish_refused(ramal_conn *, const Ramal__V1__Status *);
+void rml_refusal(ramal_conn *, const ramal_refusal *);
+
+/* subscribe.c */
+int rml_sub_new(ramal_conn *, const ramal_interest *, bool name, bool serve, ramal_sub **ret);
+/* Starts it and gives it away to *ret, if there is one. */
+int rml_sub_start(ramal_sub *, ramal_sub **ret);
+void rml_sub_ask(ramal_sub *);
+void rml_sub_unsubscribe(ramal_sub *);
+ramal_sub *rml_sub_find(ramal_conn *, uint64_t sid);
+void rml_sub_set_state(ramal_sub *, ramal_sub_state, uint64_t queued, ramal_why, const ramal_error *);
+void rml_sub_tell(ramal_sub *);
+void rml_sub_subscribed(ramal_conn *, ramal_sub *, const Ramal__V1__Subscribed *);
+void rml_sub_free(ramal_sub *);
+void rml_sub_release(ramal_sub *); /* after a callback of it */
+void rml_subs_lost(ramal_conn *);
+void rml_subs_again(ramal_conn *);
+
+/* deliver.c */
+enum rml_took rml_deliver(ramal_conn *, const struct rml_frame *, const struct rml_raw *, bool nested);
+enum rml_took rml_gap(ramal_conn *, const Ramal__V1__Gap *, bool nested);
+enum rml_took rml_interest(ramal_conn *, const Ramal__V1__Interest *, bool nested);
+void rml_item_free(struct rml_item *);
+
+/* confirm.c */
+void rml_confirm_done(ramal_conn *, struct rml_confirm *, uint64_t seq, size_t bytes);
+void rml_confirm_send(ramal_conn *, struct rml_confirm *);
+void rml_confirm_turn(ramal_conn *, uint64_t now);
+void rml_confirm_all(ramal_conn *);
+void rml_confirm_reset(struct rml_confirm *);
+
+/* request.c */
+enum rml_took rml_reply(ramal_conn *, const struct rml_frame *, const struct rml_raw *, bool nested);
+void rml_call_status(ramal_conn *, ramal_call *, const Ramal__V1__Status *);
+void rml_call_end(ramal_call *, const ramal_error *);
+void rml_calls_fail(ramal_conn *, const ramal_error *);
+void rml_calls_expire(ramal_conn *, uint64_t now);
+void rml_calls_free(ramal_conn *);
+
+/* serve.c */
+void rml_serve_deliver(ramal_conn *, ramal_sub *, const struct rml_data *, size_t bytes);
+enum rml_took rml_serve_cancel(ramal_conn *, const Ramal__V1__Cancel *, bool nested);
+void rml_serve_credit(ramal_conn *, const Ramal__V1__Credit *);
+void rml_reqs_due(ramal_conn *);
+void rml_reqs_lost(ramal_conn *);
+void rml_reqs_free(ramal_conn *);
+
+/* name.c */
+void rml_watch_subscribed(ramal_sub *);
+void rml_watch_free(ramal_sub *);
+
+/* Callbacks go through this, one at a time. `free` things only after it. */
+#define RML_CALLBACK(conn, call)                                                                                       \
+        do {                                                                                                           \
+                rml_callback_begin(conn);                                                                              \
+                call;                                                                                                  \
+                rml_callback_end(conn);                                                                                \
+        } while (0)
+
+static inline uint64_t rml_min64(uint64_t a, uint64_t b) {
+        return a < b ? a : b;
+}
+static inline struct rml_span rml_span_text(const char *text) {
+        return text ? rml_span_of(text) : (struct rml_span){NULL, 0};
+}
+/* Copies what the caller's version of a growing structure has; the rest is zero. */
+#define RML_TAKE_OPTIONS(to, from)                                                                                     \
+        do {                                                                                                           \
+                memset((to), 0, sizeof(*(to)));                                                                        \
+                if (from)                                                                                              \
+                        memcpy((to), (from), (from)->size < sizeof(*(to)) ? (from)->size : sizeof(*(to)));             \
+        } while (0)
+
+#endif

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: MIT */
+/* The descriptors: the socket, and for foreign loops one epoll set with the socket, a timer and an eventfd. Our own
+ * blocking functions poll the socket and the eventfd directly; so the epoll set and the timer are kept up to date only
+ * once somebody has asked for ramal_conn_fd(). */
+#include "client/conn_private.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "proto/wire.h"
+
+uint64_t ramal_now(void) {
+        struct timespec ts;
+
+        clock_gettime(CLOCK_MONOTONIC, &ts);
+        return (uint64_t)ts.tv_sec * RML_NS_PER_S + (uint64_t)ts.tv_nsec;
+}
+
+uint64_t ramal_in_ms(uint64_t ms) {
+        uint64_t now = ramal_now();
+
+        return ms > (RAMAL_NEVER - 1 - now) / RML_NS_PER_MS ? RAMAL_NEVER : now + ms * RML_NS_PER_MS;
+}
+
+static struct timespec timespec_of(uint64_t ns) {
+        uint64_t s = ns / RML_NS_PER_S;
+
+        /* A time that the kernel takes, on 32 bits too; whoever sleeps so long looks again. */
+        if (s > INT32_MAX)
+                s = INT32_MAX;
+        return (struct timespec){.tv_sec = (time_t)s, .tv_nsec = (long)(ns % RML_NS_PER_S)};
+}
+
+static int watch(int epoll, int fd) {
+        struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
+
+        return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
+}
+
+int rml_io_init(ramal_conn *conn) {
+        conn->epoll = epoll_create1(EPOLL_CLOEXEC);
+        if (conn->epoll < 0)
+                return -errno;
+        conn->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+        if (conn->timer < 0)
+                return -errno;
+        conn->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        if (conn->event < 0)
+                return -errno;
+        int r = watch(conn->epoll, conn->timer);
+        return r < 0 ? r : watch(conn->epoll, conn->event);
+}
+
+static void close_fd(int *fd) {
+        if (*fd >= 0)
+                close(*fd);
+        *fd = -1;
+}
+
+void rml_io_deinit(ramal_conn *conn) {
+        close_fd(&conn->sock);
+        close_fd(&conn->event);
+        close_fd(&conn->timer);
+        close_fd(&conn->epoll);
+}
+
+void rml_io_socket(ramal_conn *conn, int fd) {
+        conn->sock = fd;
+        conn->sock_events = 0;
+        rml_io_arm(conn);
+}
+
+void rml_io_close_socket(ramal_conn *conn) {
+        if (conn->sock >= 0 && conn->sock_events)
+                epoll_ctl(conn->epoll, EPOLL_CTL_DEL, conn->sock, NULL);
+        conn->sock_events = 0;
+        /* Ends the session for the broker too where a forked child still holds the descriptor. What was sent still
+         * arrives. */
+        if (conn->sock >= 0)
+                shutdown(conn->sock, SHUT_RDWR);
+        close_fd(&conn->sock);
+}
+
+static bool wants_out(const ramal_conn *conn) {
+        return conn->phase == RML_PHASE_CONNECT || (rml_out_pending(conn) > 0 && !conn->out_dead);
+}
+
+uint64_t rml_next_deadline(const ramal_conn *conn) {
+        uint64_t next = rml_min64(conn->timer_at, rml_min64(conn->confirm_at, conn->probe_at));
+        const struct rml_heap_node *top = rml_heap_top(&conn->timers);
+
+        return top ? rml_min64(next, top->key) : next;
+}
+
+static void arm_timer(ramal_conn *conn) {
+        uint64_t next = rml_next_deadline(conn);
+
+        /* Waking too early costs a turn; setting the timer at each call would cost more. */
+        if (next == RAMAL_NEVER || next >= conn->timer_armed)
+                return;
+        struct itimerspec spec = {.it_value = timespec_of(next > 0 ? next : 1)};
+        if (timerfd_settime(conn->timer, TFD_TIMER_ABSTIME, &spec, NULL) == 0)
+                conn->timer_armed = next;
+}
+
+void rml_io_arm(ramal_conn *conn) {
+        if (!conn->foreign || conn->closed)
+                return;
+        arm_timer(conn);
+        if (conn->sock < 0)
+                return;
+        uint32_t events = wants_out(conn) ? EPOLLIN | EPOLLOUT : EPOLLIN;
+        if (events == conn->sock_events)
+                return;
+        struct epoll_event event = {.events = events, .data.fd = conn->sock};
+        int op = conn->sock_events ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
+        if (epoll_ctl(conn->epoll, op, conn->sock, &event) == 0)
+                conn->sock_events = events;
+        else
+                rml_wake(conn); /* no memory in the kernel: try again in the next turn */
+}
+
+/* The flag spares the system call while a wake-up is under way. May be called from any thread and signal handler. */
+void rml_wake(ramal_conn *conn) {
+        const uint64_t one = 1;
+
+        if (atomic_exchange(&conn->woken, true))
+                return;
+        /* It can only fail where the counter is full, and then the descriptor is readable. */
+        ssize_t n = write(conn->event, &one, sizeof(one));
+        (void)n;
+}
+
+int ramal_conn_fd(const ramal_conn *conn) {
+        if (!rml_alive(conn))
+                return -ECHILD;
+        if (!conn->foreign) {
+                conn->self->foreign = true;
+                rml_io_arm(conn->self);
+                if (rml_has_work(conn))
+                        rml_wake(conn->self);
+        }
+        return conn->epoll;
+}
+
+/* Waits on socket and eventfd. Returns true when something is there. */
+static bool wait_for(ramal_conn *conn, uint64_t ns) {
+        struct pollfd fds[2] = {
+                {.fd = conn->event, .events = POLLIN},
+                {.fd = conn->sock, .events = (short)(wants_out(conn) ? POLLIN | POLLOUT : POLLIN)},
+        };
+        struct timespec ts = timespec_of(ns);
+
+        return ppoll(fds, 2, ns == RAMAL_NEVER ? NULL : &ts, NULL) > 0;
+}
+
+/* Yields the processor instead of sleeping while that pays off: waking an idle processor costs far more than the
+ * message. */
+static bool spin(ramal_conn *conn, uint64_t start, uint64_t deadline) {
+        uint64_t until = rml_min64(deadline, start + RML_SPIN_NS);
+
+        do {
+                sched_yield();
+                if (wait_for(conn, 0))
+                        return true;
+        } while (ramal_now() < until);
+        /* It did not pay off. */
+        conn->spin = false;
+        conn->short_sleeps = 0;
+        return false;
+}
+
+void rml_io_sleep(ramal_conn *conn, uint64_t deadline) {
+        uint64_t now = ramal_now();
+
+        if (deadline <= now) {
+                wait_for(conn, 0);
+                return;
+        }
+        if (conn->spin && spin(conn, now, deadline))
+                return;
+        if (conn->no_spin) {
+                wait_for(conn, deadline == RAMAL_NEVER ? RAMAL_NEVER : deadline - now);
+                return;
+        }
+        now = ramal_now();
+        uint64_t left = deadline == RAMAL_NEVER ? RAMAL_NEVER : deadline > now ? deadline - now : 0;
+        bool ready = wait_for(conn, left);
+        /* One short sleep says little: traffic may be slow and regular. */
+        if (!ready || ramal_now() - now > RML_SHORT_SLEEP_NS)
+                conn->short_sleeps = 0;
+        else if (++conn->short_sleeps >= RML_SHORT_SLEEPS)
+                conn->spin = true;
+}

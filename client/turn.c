@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: MIT */
+/* The loop: one turn, and what blocks on it. */
+#include "client/conn_private.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "proto/wire.h"
+
+bool rml_has_work(const ramal_conn *conn) {
+        return conn->input.len > 0 || !rml_list_empty(&conn->stash) || !rml_list_empty(&conn->changed) ||
+               !rml_list_empty(&conn->reqs_due) || conn->broken || conn->out_dead || conn->unheard_error ||
+               atomic_load_explicit(&conn->woken, memory_order_relaxed);
+}
+
+/* Order matters: the eventfd is emptied before the flag is taken back, and both before the posts are taken. Whoever
+ * posts after that wakes us again. */
+static struct rml_post *take_posts(ramal_conn *conn) {
+        uint64_t count;
+
+        if (!atomic_load(&conn->woken))
+                return NULL;
+        ssize_t n = read(conn->event, &count, sizeof(count));
+        (void)n; /* -EAGAIN: the waker has set the flag and not written yet; then it is read next time */
+        atomic_store(&conn->woken, false);
+
+        struct rml_post *newest = atomic_exchange(&conn->posts, NULL), *first = NULL;
+        while (newest) {
+                struct rml_post *next = newest->next;
+                newest->next = first;
+                first = newest;
+                newest = next;
+        }
+        return first;
+}
+
+static void run_posts(ramal_conn *conn) {
+        struct rml_post *post = take_posts(conn);
+
+        while (post) {
+                struct rml_post *next = post->next;
+                if (!conn->closed)
+                        RML_CALLBACK(conn, post->fn(conn, post->user));
+                free(post);
+                post = next;
+        }
+}
+
+int ramal_post(ramal_conn *conn, ramal_conn_fn fn, void *user) {
+        if (!rml_alive(conn))
+                return -ECHILD;
+        struct rml_post *post = malloc(sizeof(*post));
+        if (!post)
+                return -ENOMEM;
+        *post = (struct rml_post){.fn = fn, .user = user};
+        post->next = atomic_load(&conn->posts);
+        while (!atomic_compare_exchange_weak(&conn->posts, &post->next, post))
+                ;
+        rml_wake(conn);
+        return 0;
+}
+
+void ramal_stop(ramal_conn *conn, int status) {
+        if (!rml_alive(conn))
+                return;
+        atomic_store(&conn->stop_status, status);
+        atomic_store(&conn->stopping, true);
+        rml_wake(conn);
+}
+
+/* One recv. Inside a callback into another buffer: the message that the callback has lies in the first. */
+static bool receive(ramal_conn *conn, bool nested) {
+        uint8_t **buffer = nested ? &conn->in_nested : &conn->in;
+        size_t room = nested ? RML_IN_BYTES : conn->in_room;
+
+        if (conn->sock < 0 || conn->phase < RML_PHASE_HELLO || conn->broken || conn->input.len > 0)
+                return false;
+        if (!nested && rml_framer_pending(&conn->framer) > RML_IN_BYTES && conn->in_room < RML_IN_BYTES_BIG) {
+                uint8_t *bigger = realloc(conn->in, RML_IN_BYTES_BIG);
+                if (bigger) {
+                        conn->in = bigger;
+                        conn->in_room = room = RML_IN_BYTES_BIG;
+                }
+        }
+        if (!*buffer && !(*buffer = malloc(room)))
+                return false; /* the bytes wait in the socket */
+        ssize_t n = rml_wire_recv(conn->sock, *buffer, room);
+        if (n > 0) {
+                conn->input = (struct rml_span){*buffer, (size_t)n};
+                conn->received = true;
+                if (conn->targets[conn->target].addr.kind == RML_ADDR_TCP)
+                        conn->heard_at = ramal_now();
+                return true;
+        }
+        if (n == 0)
+                conn->broken = -ECONNRESET;
+        else if (n == -EAGAIN && conn->out_dead)
+                conn->broken = -ECONNRESET; /* nothing goes out, nothing comes in */
+        else if (n != -EAGAIN && n != -ENOMEM && n != -ENOBUFS)
+                conn->broken = n == -EPIPE ? -ECONNRESET : (int)n;
+        return false;
+}
+
+bool rml_read_quietly(ramal_conn *conn) {
+        rml_frames(conn, true); /* what the callback's own turn had not come to */
+        bool any = receive(conn, true);
+        rml_frames(conn, true);
+        return any;
+}
+
+void rml_callbacks_due(ramal_conn *conn) {
+        while (!conn->closed && !conn->in_callback && !rml_list_empty(&conn->changed))
+                rml_sub_tell(rml_list_entry(rml_list_first(&conn->changed), ramal_sub, changed));
+        if (!conn->closed && !conn->in_callback)
+                rml_reqs_due(conn);
+}
+
+/* What was put aside while a callback blocked. */
+static void run_stash(ramal_conn *conn) {
+        while (!conn->closed && !rml_list_empty(&conn->stash) && conn->ran < conn->budget) {
+                struct rml_stashed *stashed = rml_list_entry(rml_list_first(&conn->stash), struct rml_stashed, link);
+                struct rml_raw raw = {stashed->blob ? stashed->blob->bytes + RML_PREFIX_BYTES : stashed->bytes,
+                                      stashed->len, stashed->blob, 0};
+                rml_list_remove(&stashed->link);
+                rml_frame(conn, &raw, false);
+                rml_blob_unref(stashed->blob);
+                free(stashed);
+        }
+}
+
+static bool emptied(const ramal_conn *conn) {
+        return conn->input.len == 0 && rml_list_empty(&conn->stash);
+}
+
+static void due(ramal_conn *conn) {
+        uint64_t now = ramal_now();
+
+        if (now >= conn->timer_at) {
+                conn->timer_at = RAMAL_NEVER;
+                if (conn->phase == RML_PHASE_IDLE)
+                        rml_attempt(conn);
+                else
+                        rml_handshake_timeout(conn);
+        }
+        if (!conn->closed)
+                rml_calls_expire(conn, now);
+        if (!conn->closed)
+                rml_confirm_turn(conn, now);
+        if (!conn->closed)
+                rml_probe(conn, now);
+        if (now >= conn->timer_armed) {
+                uint64_t count;
+                ssize_t n = read(conn->timer, &count, sizeof(count));
+                (void)n; /* it may have been read */
+                conn->timer_armed = RAMAL_NEVER;
+        }
+}
+
+static void tell_writable(ramal_conn *conn) {
+        if (!conn->wants_room || conn->phase != RML_PHASE_UP || rml_out_pending(conn) > conn->out_max / 2)
+                return;
+        conn->wants_room = false;
+        if (conn->on_writable)
+                RML_CALLBACK(conn, conn->on_writable(conn, conn->user));
+}
+
+int rml_turn(ramal_conn *conn, unsigned budget) {
+        conn->ran = 0;
+        conn->received = false;
+        conn->budget = budget ? budget : UINT_MAX;
+        conn->corked++; /* all that is published in this turn goes in one send */
+
+        run_posts(conn);
+        if (!conn->closed && conn->phase == RML_PHASE_CONNECT)
+                rml_handshake_writable(conn);
+        rml_callbacks_due(conn);
+        run_stash(conn);
+        if (!conn->closed && rml_list_empty(&conn->stash))
+                rml_frames(conn, false);
+        if (!conn->closed && emptied(conn) && conn->ran < conn->budget && receive(conn, false))
+                rml_frames(conn, false);
+        if (!conn->closed && conn->broken && emptied(conn))
+                rml_lost(conn);
+        if (!conn->closed)
+                due(conn);
+        if (!conn->closed && conn->broken && emptied(conn))
+                rml_lost(conn);
+        rml_callbacks_due(conn);
+
+        conn->corked--;
+        if (conn->closed)
+                return -ESHUTDOWN;
+        if (conn->corked == 0 && rml_out_pending(conn) > 0)
+                rml_out_send(conn);
+        tell_writable(conn);
+        if (conn->closed)
+                return -ESHUTDOWN;
+        if (conn->ran == 0 && conn->state == RAMAL_CLOSED && emptied(conn))
+                return -ESHUTDOWN;
+        return conn->ran > INT_MAX ? INT_MAX : (int)conn->ran;
+}
+
+/* A refusal that nobody was told of, once. */
+static int take_unheard(ramal_conn *conn) {
+        int r = conn->unheard_error;
+
+        conn->unheard_error = 0;
+        return r;
+}
+
+int ramal_dispatch(ramal_conn *conn, unsigned budget) {
+        int r = rml_alive(conn) ? 0 : -ECHILD;
+
+        if (r < 0)
+                return r;
+        if (conn->in_callback)
+                return conn->closed ? -ESHUTDOWN : -EDEADLK;
+        rml_enter(conn);
+        r = rml_turn(conn, budget);
+        if (!conn->closed) {
+                if (conn->unheard_error)
+                        r = take_unheard(conn);
+                rml_io_arm(conn);
+                if (conn->foreign && rml_has_work(conn))
+                        rml_wake(conn);
+        }
+        return rml_leave(conn) ? r : -ESHUTDOWN;
+}
+
+int rml_block(ramal_conn *conn, uint64_t deadline) {
+        bool progress;
+
+        if (atomic_load_explicit(&conn->stopping, memory_order_relaxed))
+                return -EINTR;
+        if (conn->in_callback) {
+                /* No turn runs here that would connect again. */
+                if (conn->phase != RML_PHASE_UP)
+                        return -ENOTCONN;
+                if (rml_out_pending(conn) > 0)
+                        rml_out_send(conn);
+                progress = rml_read_quietly(conn);
+                if (!progress && (conn->broken || conn->out_dead))
+                        return -ECONNRESET;
+        } else {
+                int r = rml_turn(conn, 0);
+                if (r < 0)
+                        return r;
+                progress = r > 0 || conn->received;
+        }
+        if (deadline != RAMAL_NEVER && (deadline == 0 || ramal_now() >= deadline))
+                return -ETIMEDOUT;
+        if (!progress && !atomic_load_explicit(&conn->stopping, memory_order_relaxed))
+                rml_io_sleep(conn, conn->in_callback ? deadline : rml_min64(deadline, rml_next_deadline(conn)));
+        return 0;
+}
+
+int ramal_wait(ramal_conn *conn, uint64_t deadline) {
+        int r = rml_alive(conn) ? 0 : -ECHILD;
+
+        if (r < 0)
+                return r;
+        if (conn->in_callback)
+                return conn->closed ? -ESHUTDOWN : -EDEADLK;
+        rml_enter(conn);
+        for (;;) {
+                if (atomic_load(&conn->stopping)) {
+                        r = -EINTR;
+                        break;
+                }
+                r = rml_turn(conn, 0);
+                if (!conn->closed && conn->unheard_error)
+                        r = take_unheard(conn);
+                if (r != 0 || (deadline != RAMAL_NEVER && ramal_now() >= deadline))
+                        break;
+                if (!conn->received && !atomic_load(&conn->stopping))
+                        rml_io_sleep(conn, rml_min64(deadline, rml_next_deadline(conn)));
+        }
+        if (!conn->closed)
+                rml_io_arm(conn);
+        return rml_leave(conn) ? r : -ESHUTDOWN;
+}
+
+int ramal_run(ramal_conn *conn) {
+        int r;
+
+        do
+                r = ramal_wait(conn, RAMAL_NEVER);
+        while (r >= 0);
+        if (r == -EINTR && atomic_exchange(&conn->stopping, false))
+                return atomic_load(&conn->stop_status);
+        return r;
+}
+
+/* Is everything in the socket, or nothing to be had by waiting? */
+static int flushed(ramal_conn *conn) {
+        if (conn->out_dead || conn->broken)
+                return -ECONNRESET;
+        if (conn->phase != RML_PHASE_UP)
+                return conn->state == RAMAL_CLOSED ? -ESHUTDOWN : -ENOTCONN;
+        int r = rml_out_send(conn);
+        return r < 0 ? r : rml_out_pending(conn) == 0;
+}
+
+int ramal_flush(ramal_conn *conn, uint64_t deadline) {
+        int r = rml_usable(conn);
+
+        if (r < 0)
+                return r;
+        rml_confirm_all(conn);
+        for (;;) {
+                r = flushed(conn);
+                if (r < 0)
+                        return r;
+                if (r > 0)
+                        break;
+                if (atomic_load(&conn->stopping))
+                        return -EINTR;
+                if (deadline != RAMAL_NEVER && (deadline == 0 || ramal_now() >= deadline))
+                        return -ETIMEDOUT;
+                /* The broker may wait for us to take its answers before it reads on. */
+                if (!rml_read_quietly(conn))
+                        rml_io_sleep(conn, deadline);
+        }
+        rml_io_arm(conn);
+        return 0;
+}
+
+int ramal_sync(ramal_conn *conn, uint64_t deadline) {
+        struct rml_ping ping = {.result = 1};
+        int r = rml_usable(conn);
+
+        if (r < 0)
+                return r;
+        rml_enter(conn);
+        r = rml_ping(conn, &ping);
+        while (r == 0 && ping.result > 0) {
+                r = rml_block(conn, deadline);
+                if (conn->closed)
+                        break;
+                if (ping.result <= 0) /* it came, whatever else */
+                        r = 0;
+        }
+        if (!conn->closed) {
+                rml_ask_forget(conn, &ping.pending);
+                if (r == 0)
+                        r = ping.result;
+                if (r == 0 && !conn->in_callback && conn->unheard_error)
+                        r = take_unheard(conn);
+                rml_io_arm(conn);
+        }
+        return rml_leave(conn) ? r : -ESHUTDOWN;
+}
+
+void ramal_cork(ramal_conn *conn) {
+        if (rml_usable(conn) == 0)
+                conn->corked++;
+}
+
+int ramal_uncork(ramal_conn *conn) {
+        int r = rml_usable(conn);
+
+        if (r < 0)
+                return r;
+        if (conn->corked > 0)
+                conn->corked--;
+        if (conn->corked > 0 || conn->in_callback || rml_out_pending(conn) == 0)
+                return 0;
+        r = rml_out_send(conn);
+        rml_io_arm(conn);
+        return r;
+}

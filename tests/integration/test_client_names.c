@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: MIT */
+#include "client.h"
+
+#include <pthread.h>
+#include <unistd.h>
+
+struct names {
+        char text[512];
+        uint64_t owner;
+        unsigned changes;
+};
+
+static void add(struct names *names, const char *word) {
+        size_t used = strlen(names->text);
+
+        snprintf(names->text + used, sizeof(names->text) - used, "%s%s", used ? " " : "", word);
+}
+
+static void on_state(ramal_conn *conn, const ramal_sub_change *change, void *user) {
+        static const char *const words[] = {"asked", "active", "owner", "queued", "ended"};
+
+        (void)conn;
+        add(user, words[change->state]);
+        if (change->before == RAMAL_SUB_OWNER && change->state != RAMAL_SUB_OWNER)
+                add(user, "(lost)");
+}
+
+static void on_owner(ramal_conn *conn, const char *name, uint64_t owner, void *user) {
+        struct names *names = user;
+
+        (void)conn;
+        assert_string_equal(name, "org.clock");
+        names->owner = owner;
+        names->changes++;
+}
+
+static void answer(ramal_conn *conn, ramal_req *req, void *user) {
+        (void)conn;
+        ramal_reply(req, user, strlen(user));
+}
+
+static ramal_sub *claim(ramal_conn *conn, unsigned flags, const char *reply, struct names *names, int expected) {
+        /* A function that serves takes what it likes as its user. */
+        void *text = (void *)(uintptr_t)reply;
+        ramal_error error;
+        ramal_sub *sub;
+
+        assert_int_equal(ramal_claim_with(conn,
+                                          RAMAL_INTEREST(.pattern = "org.clock", .name_flags = flags,
+                                                         .on_state = on_state, .user = names),
+                                          answer, text, &sub),
+                         0);
+        assert_int_equal(ramal_sub_confirm(sub, ramal_in_ms(WAIT_MS), &error), expected);
+        return sub;
+}
+
+static void expect_answer(ramal_conn *conn, const char *subject, const char *reply) {
+        ramal_error error;
+        ramal_msg *msg;
+
+        if (ramal_request(conn, subject, NULL, 0, ramal_in_ms(WAIT_MS), &msg, &error) < 0)
+                fail_msg("%s: %s", subject, error.message);
+        assert_memory_equal(ramal_msg_data(msg, NULL), reply, strlen(reply));
+        ramal_msg_unref(msg);
+}
+
+static void test_names_owner_answers_and_the_next_takes_over(void **state) {
+        struct bus *bus = *state;
+        ramal_conn *first = open_conn(&bus->ramald), *second = open_conn(&bus->ramald);
+        struct names one = {.owner = 0}, two = {.owner = 0};
+
+        claim(first, 0, "first", &one, 0);
+        ramal_sub *sub = claim(second, 0, "second", &two, 0);
+        assert_int_equal(ramal_sub_state_of(sub), RAMAL_SUB_QUEUED);
+        expect_answer(first, "org.clock", "first"); /* its own: outside of a callback */
+        expect_answer(first, "org.clock.now", "first");
+        ramal_close(first);
+        WAIT_UNTIL(second, ramal_sub_state_of(sub) == RAMAL_SUB_OWNER);
+        expect_answer(second, "org.clock.now", "second");
+        assert_string_equal(one.text, "owner");
+        assert_string_equal(two.text, "queued owner");
+        ramal_close(second);
+}
+
+static void test_names_flags_decide_who_gives_way(void **state) {
+        struct bus *bus = *state;
+        ramal_conn *first = open_conn(&bus->ramald), *second = open_conn(&bus->ramald),
+                   *third = open_conn(&bus->ramald);
+        struct names one = {.owner = 0}, two = {.owner = 0}, three = {.owner = 0};
+
+        ramal_sub *sub = claim(first, RAMAL_NAME_ALLOW_REPLACE, "first", &one, 0);
+        ramal_sub_cancel(claim(second, RAMAL_NAME_NO_QUEUE, "second", &two, -EEXIST));
+        claim(second, RAMAL_NAME_REPLACE, "second", &two, 0);
+        WAIT_UNTIL(first, ramal_sub_state_of(sub) == RAMAL_SUB_QUEUED);
+        assert_string_equal(one.text, "owner queued (lost)");
+        /* The second does not allow it. */
+        claim(third, RAMAL_NAME_REPLACE, "third", &three, 0);
+        assert_string_equal(three.text, "queued");
+        ramal_close(second);
+        WAIT_UNTIL(first, ramal_sub_state_of(sub) == RAMAL_SUB_OWNER);
+        ramal_sub_cancel(sub);
+        ramal_flush(first, ramal_in_ms(WAIT_MS));
+        WAIT_UNTIL(third, strstr(three.text, "owner") != NULL);
+        ramal_close(first);
+        ramal_close(third);
+}
+
+static void test_names_watch_tells_the_present_and_every_change(void **state) {
+        struct bus *bus = *state;
+        ramal_conn *watcher = open_conn(&bus->ramald), *owner = open_conn(&bus->ramald);
+        struct names early = {.owner = 99}, late = {.owner = 99}, ignored = {.owner = 0};
+        uint64_t number = ramal_conn_peer(owner);
+        ramal_sub *sub;
+
+        assert_int_equal(ramal_watch_name(watcher, "org.clock", on_owner, &early, &sub), 0);
+        WAIT_UNTIL(watcher, early.changes == 1);
+        assert_int_equal(early.owner, 0);
+        claim(owner, 0, "x", &ignored, 0);
+        WAIT_UNTIL(watcher, early.changes == 2);
+        assert_int_equal(early.owner, number);
+        assert_int_equal(ramal_watch_name(watcher, "org.clock", on_owner, &late, NULL), 0);
+        WAIT_UNTIL(watcher, late.changes == 1);
+        assert_int_equal(late.owner, number);
+        ramal_sub_cancel(sub);
+        ramal_close(owner);
+        WAIT_UNTIL(watcher, late.changes == 2);
+        assert_int_equal(late.owner, 0);
+        assert_int_equal(early.changes, 2);
+        assert_int_equal(ramal_watch_name(watcher, "no name", on_owner, &late, NULL), -EINVAL);
+        ramal_close(watcher);
+}
+
+struct late_owner {
+        const struct ramald *ramald;
+        uint64_t peer;
+};
+
+static void *claim_late(void *user) {
+        struct late_owner *late = user;
+        const struct timespec pause = {.tv_nsec = 50000000};
+        struct names names = {.owner = 0};
+
+        nanosleep(&pause, NULL);
+        ramal_conn *conn = open_conn(late->ramald);
+        late->peer = ramal_conn_peer(conn);
+        claim(conn, 0, "x", &names, 0);
+        return conn;
+}
+
+static void test_names_wait_returns_when_somebody_comes(void **state) {
+        struct bus *bus = *state;
+        ramal_conn *conn = open_conn(&bus->ramald);
+        struct late_owner late = {.ramald = &bus->ramald};
+        uint64_t owner = 0;
+        ramal_error error;
+        pthread_t thread;
+        void *other;
+
+        assert_int_equal(ramal_wait_name(conn, "org.clock", ramal_in_ms(30), &owner, &error), -ETIMEDOUT);
+        assert_non_null(strstr(error.message, "org.clock: nobody owns that name"));
+        assert_int_equal(pthread_create(&thread, NULL, claim_late, &late), 0);
+        assert_int_equal(ramal_wait_name(conn, "org.clock", ramal_in_ms(WAIT_MS), &owner, &error), 0);
+        pthread_join(thread, &other);
+        assert_int_equal(owner, late.peer);
+        /* It is there already. */
+        assert_int_equal(ramal_wait_name(conn, "org.clock", ramal_in_ms(WAIT_MS), &owner, &error), 0);
+        assert_int_equal(owner, late.peer);
+        assert_int_equal(ramal_wait_name(conn, "a.*", ramal_in_ms(WAIT_MS), &owner, &error), -EINVAL);
+        ramal_close(other);
+        ramal_close(conn);
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                TEST(test_names_owner_answers_and_the_next_takes_over),
+                TEST(test_names_flags_decide_who_gives_way),
+                TEST(test_names_watch_tells_the_present_and_every_change),
+                TEST(test_names_wait_returns_when_somebody_comes),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: MIT */
+/* The loop: the descriptor, budgets, posting, stopping, forking, and leaving nothing behind. */
+#include "fake.h"
+
+#include "client/conn_private.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static size_t descriptors(void) {
+        DIR *dir = opendir("/proc/self/fd");
+        size_t count = 0;
+
+        assert_non_null(dir);
+        while (readdir(dir))
+                count++;
+        closedir(dir);
+        return count;
+}
+
+static void on_msg(ramal_conn *conn, const ramal_msg *msg, void *user) {
+        (void)conn, (void)msg;
+        ++*(unsigned *)user;
+}
+
+static bool readable(ramal_conn *conn, int ms) {
+        struct pollfd poll_fd = {.fd = ramal_conn_fd(conn), .events = POLLIN};
+
+        return poll(&poll_fd, 1, ms) == 1;
+}
+
+static ramal_conn *subscribed(struct fake *fake, unsigned *count) {
+        fake_start(fake);
+        ramal_conn *conn = fake_open(fake, NULL);
+
+        ramal_subscribe(conn, "a", on_msg, count, NULL);
+        fake_expect(fake, RML_SUBSCRIBE);
+        fake_subscribed(fake, 1, RAMAL__V1__STATE__STATE_ACTIVE, 0);
+        fake_settle(conn);
+        return conn;
+}
+
+static void stop(struct fake *fake, ramal_conn *conn) {
+        fake_hang_up(fake);
+        ramal_close(conn);
+        fake_stop(fake);
+}
+
+static void test_loop_descriptor_is_readable_exactly_while_there_is_work(void **state) {
+        unsigned count = 0;
+        struct fake fake;
+        ramal_conn *conn = subscribed(&fake, &count);
+        int fd = ramal_conn_fd(conn);
+
+        (void)state;
+        assert_false(readable(conn, 0));
+        for (uint64_t seq = 1; seq <= 5; seq++)
+                fake_deliver(&fake, 1, seq, "a", "x");
+        assert_true(readable(conn, FAKE_MS));
+        /* Left over by the budget, and no longer in the socket: still readable. */
+        assert_int_equal(ramal_dispatch(conn, 2), 2);
+        assert_true(readable(conn, 0));
+        assert_int_equal(ramal_dispatch(conn, 2), 2);
+        assert_int_equal(ramal_dispatch(conn, 0), 1);
+        assert_int_equal(count, 5);
+        fake_settle(conn);
+        while (readable(conn, 50)) /* its confirmation is due */
+                ramal_dispatch(conn, 0);
+        assert_int_equal(ramal_conn_fd(conn), fd);
+        fake_hang_up(&fake);
+        assert_true(readable(conn, FAKE_MS));
+        fake_settle(conn);
+        fake_welcome(&fake, conn);
+        assert_int_equal(ramal_conn_fd(conn), fd);
+        stop(&fake, conn);
+}
+
+static void test_loop_frame_in_single_bytes_arrives_whole(void **state) {
+        unsigned count = 0;
+        struct fake fake;
+        ramal_conn *conn = subscribed(&fake, &count);
+        const struct rml_hop hop = {.sid = 1, .seq = 1};
+        uint8_t frame[256], tail[64];
+
+        (void)state;
+        size_t tail_len =
+                rml_put_tail_head(tail, rml_span_of("a"), (struct rml_span){NULL, 0}, (struct rml_span){NULL, 0}, 0);
+        size_t len = rml_put_head(frame, RML_DELIVER, 0, &hop, tail_len);
+        memcpy(frame + len, tail, tail_len);
+        len += tail_len;
+        for (size_t i = 0; i < len; i++) {
+                assert_int_equal(count, 0);
+                fake_bytes(&fake, frame + i, 1);
+                fake_settle(conn);
+        }
+        assert_int_equal(count, 1);
+        stop(&fake, conn);
+}
+
+static void test_loop_wait_keeps_its_deadline(void **state) {
+        unsigned count = 0;
+        struct fake fake;
+        ramal_conn *conn = subscribed(&fake, &count);
+
+        (void)state;
+        uint64_t start = ramal_now();
+        assert_int_equal(ramal_wait(conn, ramal_in_ms(40)), 0);
+        assert_in_range(ramal_now() - start, 40 * RML_NS_PER_MS, 2000 * RML_NS_PER_MS);
+        assert_int_equal(ramal_wait(conn, 0), 0);
+        assert_true(ramal_in_ms(UINT64_MAX) == RAMAL_NEVER);
+        stop(&fake, conn);
+}
+
+/* ---- other threads and signal handlers ---- */
+
+struct posting {
+        ramal_conn *conn;
+        unsigned ran, expected;
+        bool out_of_order;
+        unsigned last[4];
+};
+struct job {
+        struct posting *posting;
+        unsigned thread, number;
+};
+struct poster {
+        struct posting *posting;
+        struct job *jobs;
+        unsigned thread;
+};
+#define JOBS 500u
+
+static void run_job(ramal_conn *conn, void *user) {
+        struct job *job = user;
+        struct posting *posting = job->posting;
+
+        if (job->number != posting->last[job->thread] + 1)
+                posting->out_of_order = true;
+        posting->last[job->thread] = job->number;
+        if (++posting->ran == posting->expected)
+                ramal_stop(conn, 42);
+}
+
+static void *post_jobs(void *user) {
+        struct poster *poster = user;
+
+        for (unsigned i = 0; i < JOBS; i++) {
+                struct job *job = &poster->jobs[i];
+                *job = (struct job){.posting = poster->posting, .thread = poster->thread, .number = i + 1};
+                if (ramal_post(poster->posting->conn, run_job, job) < 0)
+                        abort();
+        }
+        return NULL;
+}
+
+static void test_loop_posts_of_all_threads_run_in_their_order(void **state) {
+        unsigned count = 0;
+        struct fake fake;
+        ramal_conn *conn = subscribed(&fake, &count);
+        struct posting posting = {.conn = conn, .expected = 4 * JOBS};
+        struct poster posters[4];
+        pthread_t threads[4];
+
+        (void)state;
+        for (unsigned i = 0; i < 4; i++) {
+                posters[i] =
+                        (struct poster){.posting = &posting, .jobs = calloc(JOBS, sizeof(struct job)), .thread = i};
+                assert_int_equal(pthread_create(&threads[i], NULL, post_jobs, &posters[i]), 0);
+        }
+        assert_int_equal(ramal_run(conn), 42);
+        for (unsigned i = 0; i < 4; i++) {
+                pthread_join(threads[i], NULL);
+                free(posters[i].jobs);
+        }
+        assert_int_equal(posting.ran, 4 * JOBS);
+        assert_false(posting.out_of_order);
+        stop(&fake, conn);
+}
+
+static void test_loop_posts_not_run_are_freed_at_close(void **state) {
+        unsigned count = 0;
+        struct fake fake;
+        ramal_conn *conn = subscribed(&fake, &count);
+        struct posting posting = {.conn = conn, .expected = 9};
+        struct job job = {.posting = &posting, .number = 1};
+
+        (void)state;
+        assert_int_equal(ramal_post(conn, run_job, &job), 0);
+        stop(&fake, conn);
+        assert_int_equal(posting.ran, 0);
+}
+
+static void *stop_soon(void *user) {
+        const struct timespec pause = {.tv_nsec = 20000000};
+
+        nanosleep(&pause, NULL);
+        ramal_stop(user, 3);
+        return NULL;
+}
+
+static void test_loop_stop_ends_every_wait_until_run_has_told(void **state) {
+        unsigned count = 0;
+        struct fake fake;
+        ramal_conn *conn = subscribed(&fake, &count);
+        pthread_t thread;
+        ramal_error error;
+
+        (void)state;
+        assert_int_equal(pthread_create(&thread, NULL, stop_soon, conn), 0);
+        assert_int_equal(ramal_request(conn, "nobody", NULL, 0, ramal_in_ms(FAKE_MS), NULL, &error), -EINTR);
+        pthread_join(thread, NULL);
+        assert_int_equal(ramal_wait(conn, RAMAL_NEVER), -EINTR);
+        assert_int_equal(ramal_sync(conn, RAMAL_NEVER), -EINTR);
+        assert_int_equal(ramal_run(conn), 3);
+        assert_int_equal(ramal_wait(conn, 0), 0);
+        stop(&fake, conn);
+}
+
+static ramal_conn *in_handler;
+
+static void handler(int number) {
+        (void)number;
+        ramal_stop(in_handler, 130);
+}
+
+static void test_loop_stop_in_a_signal_handler(void **state) {
+        unsigned count = 0;
+        struct fake fake;
+        ramal_conn *conn = subscribed(&fake, &count);
+        struct sigaction action = {.sa_handler = handler}, old;
+        struct itimerspec soon = {.it_value = {.tv_nsec = 20000000}};
+        timer_t timer;
+
+        (void)state;
+        in_handler = conn;
+        assert_int_equal(sigaction(SIGALRM, &action, &old), 0);
+        assert_int_equal(timer_create(CLOCK_MONOTONIC, NULL, &timer), 0);
+        assert_int_equal(timer_settime(timer, 0, &soon, NULL), 0);
+        assert_int_equal(ramal_run(conn), 130);
+        timer_delete(timer);
+        sigaction(SIGALRM, &old, NULL);
+        stop(&fake, conn);
+}
+
+/* ---- fork ---- */
+
+static void test_loop_fork_leaves_the_connection_to_the_parent(void **state) {
+        unsigned count = 0;
+        struct fake fake;
+        ramal_conn *conn = subscribed(&fake, &count);
+        int status;
+
+        (void)state;
+        pid_t pid = fork();
+        assert_true(pid >= 0);
+        if (pid == 0) {
+                ramal_msg *reply;
+                bool refused = ramal_publish(conn, "a", NULL, 0) == -ECHILD && ramal_dispatch(conn, 0) == -ECHILD &&
+                               ramal_wait(conn, 0) == -ECHILD && ramal_run(conn) == -ECHILD &&
+                               ramal_conn_fd(conn) == -ECHILD && ramal_flush(conn, 0) == -ECHILD &&
+                               ramal_sync(conn, 0) == -ECHILD && ramal_drain(conn, 0) == -ECHILD &&
+                               ramal_post(conn, NULL, NULL) == -ECHILD &&
+                               ramal_subscribe(conn, "b", on_msg, NULL, NULL) == -ECHILD &&
+                               ramal_request(conn, "b", NULL, 0, RAMAL_NEVER, &reply, NULL) == -ECHILD;
+                ramal_close(conn);
+                _exit(refused ? 0 : 1);
+        }
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_true(WIFEXITED(status));
+        assert_int_equal(WEXITSTATUS(status), 0);
+        assert_false(fake_has_frame(&fake)); /* the child said nothing */
+        fake_deliver(&fake, 1, 1, "a", "x");
+        assert_int_equal(ramal_wait(conn, ramal_in_ms(FAKE_MS)), 1);
+        stop(&fake, conn);
+}
+
+static void test_loop_close_leaves_no_descriptor(void **state) {
+        unsigned count = 0;
+        struct fake fake;
+        size_t before = descriptors();
+        ramal_conn *conn = subscribed(&fake, &count);
+
+        (void)state;
+        fake_hang_up(&fake);
+        fake_settle(conn);
+        fake_welcome(&fake, conn);
+        stop(&fake, conn);
+        assert_int_equal(descriptors(), before);
+        assert_int_equal(ramal_close(NULL), 0);
+}
+
+static void test_loop_close_says_goodbye_and_waits_for_the_answer(void **state) {
+        unsigned count = 0;
+        struct fake fake;
+        ramal_conn *conn = subscribed(&fake, &count);
+
+        (void)state;
+        /* The answer lies ready: BYE gets the next id. */
+        ramal_publish(conn, "a", "x", 1);
+        fake_status(&fake, fake.frame.id + 1, RAMAL__V1__CODE__CODE_OK, "");
+        uint64_t start = ramal_now();
+        assert_int_equal(ramal_close(conn), 0);
+        assert_true(ramal_now() - start < 900 * RML_NS_PER_MS);
+        fake_expect(&fake, RML_PUBLISH);
+        fake_expect(&fake, RML_BYE);
+        assert_false(fake_control(&fake, Bye)->drain);
+        fake_stop(&fake);
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_loop_descriptor_is_readable_exactly_while_there_is_work),
+                cmocka_unit_test(test_loop_frame_in_single_bytes_arrives_whole),
+                cmocka_unit_test(test_loop_wait_keeps_its_deadline),
+                cmocka_unit_test(test_loop_posts_of_all_threads_run_in_their_order),
+                cmocka_unit_test(test_loop_posts_not_run_are_freed_at_close),
+                cmocka_unit_test(test_loop_stop_ends_every_wait_until_run_has_told),
+                cmocka_unit_test(test_loop_stop_in_a_signal_handler),
+                cmocka_unit_test(test_loop_fork_leaves_the_connection_to_the_parent),
+                cmocka_unit_test(test_loop_close_leaves_no_descriptor),
+                cmocka_unit_test(test_loop_close_says_goodbye_and_waits_for_the_answer),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
