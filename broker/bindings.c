@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#define _GNU_SOURCE /* unsetenv */
 #include "bindings.h"
 
 #include <stdio.h>

@@ -29,7 +29,7 @@ const struct config_option config_options[] = {
          0},
         {"listen", "scope", "system", "system", NULL, "listen on the system bus, /run/ramal/bus (default of root)",
          CONFIG_SCOPE, 0, 0, 0},
-        {"listen", "socket_mode", "socket-mode", NULL, "MODE", "mode of Unix sockets; the directory's follows",
+        {"listen", "socket_mode", "socket-mode", NULL, "MODE", "mode of Unix sockets; the default directory's follows",
          CONFIG_MODE, 0, 0, 0},
         {"listen", "socket_group", "socket-group", NULL, "GROUP",
          "group of Unix sockets and the default directory; mode 0660 then", CONFIG_GROUP, 0, 0, 0},

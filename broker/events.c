@@ -58,6 +58,8 @@ static void write_event(struct events *events, const struct core_event *event, u
         if (event->local) {
                 *field++ = LOG_NUMBER("uid", event->uid);
                 *field++ = LOG_NUMBER("pid", event->pid);
+        } else {
+                *field++ = LOG_TEXT("address", event->address); /* all that is known of it */
         }
         if (event->text[0])
                 *field++ = LOG_TEXT("text", event->text);

@@ -13,6 +13,7 @@
 
 #include "base/check.h"
 #include "bounds.h"
+#include "subject.h"
 
 #define SHAPES "an address is unix:/path, unix:@name, tcp:host:port or tcp:[ipv6]:port"
 #define SHOWN_MAX 128 /* of a text that an error repeats */
@@ -168,8 +169,9 @@ socklen_t rml_addr_sockaddr_un(const struct rml_addr *addr, struct sockaddr_stor
         return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len + 1);
 }
 
-/* What the kernel says about a Unix socket: abstract names may hold any byte, and are another process's choice. */
+/* What the kernel says about a Unix socket: names may hold any byte, and are another process's choice. */
 static void from_unix(const struct sockaddr_un *sun, size_t len, char *buf, size_t size) {
+        bool utf8;
         size_t at = 0, used = (size_t)snprintf(buf, size, "unix:");
 
         if (len > 0 && sun->sun_path[0] == '\0') {
@@ -178,9 +180,10 @@ static void from_unix(const struct sockaddr_un *sun, size_t len, char *buf, size
         } else {
                 len = strnlen(sun->sun_path, len);
         }
+        utf8 = rml_utf8_valid((struct rml_span){(const uint8_t *)sun->sun_path + at, len - at});
         for (; at < len && used + 4 < size; at++) {
                 unsigned char byte = (unsigned char)sun->sun_path[at];
-                bool plain = byte > ' ' && byte != 0x7f;
+                bool plain = byte < 0x80 ? byte > ' ' && byte != 0x7f : utf8;
                 used += (size_t)snprintf(buf + used, size - used, plain ? "%c" : "\\x%02x", byte);
         }
 }

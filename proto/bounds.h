@@ -18,8 +18,8 @@
 #define RML_HOP_BYTES_MAX (16u << 10)         /* fields 1-10 together; a delivery thus always fits the same limit */
 #define RML_HEADERS_MAX 64u
 #define RML_HEADERS_BYTES_MAX (8u << 10)
-#define RML_CONTROL_BYTES_MAX (64u << 10)    /* any control frame */
-#define RML_HELLO_BYTES_MAX (4u << 10)       /* any frame before WELCOME */
+#define RML_CONTROL_BYTES_MAX (64u << 10) /* any control frame */
+#define RML_HELLO_BYTES_MAX (4u << 10)    /* any frame before WELCOME */
 #define RML_APP_BYTES_MAX 255u
 
 #define RML_UNKNOWN_FIELDS_MAX 16u /* unknown fields in one message: room for additions, none for heap bombs */

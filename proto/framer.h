@@ -8,10 +8,10 @@
 
 /* All zero but frame_bytes_max = empty. */
 struct rml_framer {
-        struct rml_blob *partial;  /* the half-read frame with its prefix, NULL while there is none */
-        size_t have;               /* bytes in it */
-        uint64_t consumed;         /* bytes of whole frames (with prefixes) handed out so far: offsets in GOAWAY */
-        uint32_t frame_bytes_max;  /* may be changed between calls */
+        struct rml_blob *partial; /* the half-read frame with its prefix, NULL while there is none */
+        size_t have;              /* bytes in it */
+        uint64_t consumed;        /* bytes of whole frames (with prefixes) handed out so far: offsets in GOAWAY */
+        uint32_t frame_bytes_max; /* may be changed between calls */
 };
 
 /* One frame without its prefix. */

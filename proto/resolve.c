@@ -34,6 +34,14 @@ static int explain(int code, int error, const struct rml_addr *addr, char *err, 
         }
 }
 
+/* A host that /etc/hosts names twice is answered twice; its second bind would meet the first. */
+static bool is_among(const struct rml_endpoint *known, size_t n, const struct addrinfo *each) {
+        for (size_t i = 0; i < n; i++)
+                if (known[i].len == each->ai_addrlen && memcmp(&known[i].sockaddr, each->ai_addr, known[i].len) == 0)
+                        return true;
+        return false;
+}
+
 int rml_resolve(const struct rml_addr *addr, bool passive, struct rml_endpoint *ret, size_t max, char *err,
                 size_t err_size) {
         struct addrinfo *list = NULL, hints = {
@@ -49,7 +57,7 @@ int rml_resolve(const struct rml_addr *addr, bool passive, struct rml_endpoint *
                 return explain(code, errno, addr, err, err_size);
         for (const struct addrinfo *each = list; each && n < max; each = each->ai_next) {
                 bool inet = each->ai_family == AF_INET || each->ai_family == AF_INET6;
-                if (!inet || each->ai_addrlen > sizeof(ret[n].sockaddr))
+                if (!inet || each->ai_addrlen > sizeof(ret[n].sockaddr) || is_among(ret, n, each))
                         continue;
                 ret[n] = (struct rml_endpoint){.family = each->ai_family, .len = each->ai_addrlen};
                 memcpy(&ret[n].sockaddr, each->ai_addr, each->ai_addrlen);

@@ -11,8 +11,9 @@ struct rml_endpoint {
         struct sockaddr_storage sockaddr;
 };
 
-/* passive: for bind. Returns how many endpoints were written (at least 1, at most max), or -ENOENT (no such host),
- * -ESRCH (no such service), -EAGAIN (name server), -EIO with one line in err. */
-int rml_resolve(const struct rml_addr *, bool passive, struct rml_endpoint *ret, size_t max, char *err, size_t err_size);
+/* passive: for bind. Returns how many endpoints were written (at least 1, at most max, no two alike), or -ENOENT (no
+ * such host), -ESRCH (no such service), -EAGAIN (name server), -EIO with one line in err. */
+int rml_resolve(const struct rml_addr *, bool passive, struct rml_endpoint *ret, size_t max, char *err,
+                size_t err_size);
 
 #endif

@@ -73,13 +73,13 @@ struct rml_data {
         bool must_not_exist, owned, everyone;
         size_t hop_len; /* bytes before the cut */
 
-        struct rml_span tail;     /* from the cut (first tag >= 11) to the end: forwarded as it is */
-        size_t envelope_len;      /* bytes of fields 11-14 */
-        struct rml_span subject;  /* bytes as they came: not yet checked against the grammar */
+        struct rml_span tail;    /* from the cut (first tag >= 11) to the end: forwarded as it is */
+        size_t envelope_len;     /* bytes of fields 11-14 */
+        struct rml_span subject; /* bytes as they came: not yet checked against the grammar */
         struct rml_span type;
-        struct rml_span headers;  /* all header fields with their tags; rml_header_next() walks them */
+        struct rml_span headers; /* all header fields with their tags; rml_header_next() walks them */
         uint32_t header_count;
-        size_t header_bytes;      /* names and values together */
+        size_t header_bytes; /* names and values together */
         struct rml_span payload;
 };
 

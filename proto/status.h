@@ -17,9 +17,9 @@ const char *rml_code_name(Ramal__V1__Code code);
 int rml_code_errno(Ramal__V1__Code code);
 /* "window", "expired", ...: lower case, as printed in JSON; "unknown" for a number we do not know. Never NULL. */
 const char *rml_why_name(Ramal__V1__Why why);
-const char *rml_policy_name(Ramal__V1__Policy policy);     /* "least_pending" */
-const char *rml_overflow_name(Ramal__V1__Overflow rule);   /* "drop_old" */
-const char *rml_state_name(Ramal__V1__State state);        /* "owner" */
+const char *rml_policy_name(Ramal__V1__Policy policy);   /* "least_pending" */
+const char *rml_overflow_name(Ramal__V1__Overflow rule); /* "drop_old" */
+const char *rml_state_name(Ramal__V1__State state);      /* "owner" */
 /* The reverse, for options and configuration. Return 0 or -EINVAL. */
 int rml_policy_parse(const char *text, Ramal__V1__Policy *ret);
 int rml_overflow_parse(const char *text, Ramal__V1__Overflow *ret);

@@ -21,9 +21,9 @@ struct rml_creds {
 };
 
 /* All return >= 0 or -errno; -EAGAIN where it would block, never a signal, EINTR is retried. */
-ssize_t rml_wire_recv(int fd, uint8_t *buf, size_t size);               /* 0 = end of input */
+ssize_t rml_wire_recv(int fd, uint8_t *buf, size_t size);              /* 0 = end of input */
 ssize_t rml_wire_send(int fd, const struct rml_span *spans, size_t n); /* one sendmsg; bytes taken */
-int rml_wire_creds(int fd, struct rml_creds *ret);                      /* -ENOTSUP for a TCP socket */
+int rml_wire_creds(int fd, struct rml_creds *ret);                     /* -ENOTSUP for a TCP socket */
 /* Non-blocking close-on-exec socket of that family; sets TCP_NODELAY for TCP and asks for larger buffers where
  * buffer_bytes is not 0. */
 int rml_wire_socket(int family, unsigned buffer_bytes);

@@ -432,6 +432,7 @@ void event_add(struct core *core, enum core_event_kind kind, const struct peer *
         *event = (struct core_event){.kind = kind, .peer = peer->id, .local = peer->local, .uid = peer->uid, .pid = peer->pid};
         if (peer->app)
                 strncpy(event->app, peer->app, sizeof(event->app) - 1);
+        strncpy(event->address, peer->address, sizeof(event->address) - 1);
         strncpy(event->text, text, sizeof(event->text) - 1);
 }
 

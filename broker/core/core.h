@@ -147,6 +147,7 @@ struct core_event {
         bool local;
         uint32_t uid, pid;
         char app[64];
+        char address[128]; /* as given to core_peer_add() */
         char text[160];
 };
 /* Returns false when there is none left. Events beyond 256 between two calls are counted, not kept: *lost. */

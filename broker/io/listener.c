@@ -11,6 +11,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "subject.h"
 #include "tcp.h"
 
 #define ACCEPTS_PER_TURN 64 /* so that a flood of connections leaves room for those that are there */
@@ -50,6 +51,14 @@ static void name_listener(struct listener *listener) {
         }
 }
 
+/* An address that was given is told as it was, so that clients can use what we tell; unless it is no UTF-8, which no
+ * reply to them can hold. */
+static void name_as_given(struct listener *listener, const struct rml_addr *addr) {
+        char text[LISTENER_ADDRESS_BYTES];
+        if (rml_utf8_valid(rml_span_of(rml_addr_format(addr, text, sizeof(text)))))
+                memcpy(listener->address, text, sizeof(text));
+}
+
 /* Takes the descriptor, also when it fails. */
 static int add_listener(struct listeners *all, int fd, struct listener **ret, struct failure *failure) {
         if (all->count == LISTENERS_MAX) {
@@ -87,7 +96,7 @@ static int open_path(struct listeners *all, const struct rml_addr *addr, const s
         }
         listener->has_path = true;
         listener->path = path;
-        rml_addr_format(addr, listener->address, sizeof(listener->address));
+        name_as_given(listener, addr);
         if (listen(fd, SOMAXCONN) < 0)
                 return failure_set(failure, EXIT_SYSTEM, "cannot listen on %s: %s", listener->address,
                                    failure_errno(errno, why, sizeof(why)));
@@ -103,7 +112,7 @@ static int open_abstract(struct listeners *all, const struct rml_addr *addr, str
         if (fd >= 0 && bind(fd, (const struct sockaddr *)&sockaddr, len) == 0 && listen(fd, SOMAXCONN) == 0) {
                 int r = add_listener(all, fd, &listener, failure);
                 if (r == 0)
-                        rml_addr_format(addr, listener->address, sizeof(listener->address));
+                        name_as_given(listener, addr);
                 return r;
         }
         int error = errno;

@@ -244,6 +244,19 @@ class Two(unittest.TestCase):
                 with ramal.connect(broker.addresses[1], token=ramal.read_token(place / "a b/token")) as bus:
                     bus.ping()
 
+    def test_path_that_is_no_utf8_is_told_so_that_every_client_can_read_it(self):
+        with Directory() as place:
+            path = os.fsencode(place / "b") + b"\xff"
+            with Ramald("--listen", f"unix:{place}/bus", "--listen", os.fsdecode(b"unix:" + path)) as broker:
+                sock = socket.socket(socket.AF_UNIX)
+                sock.connect(path)
+                with ramal.Connection(sock) as bus:
+                    bus.hello()
+                    self.assertEqual(bus.api("list").peers[0].address, f"unix:{place}/b\\xff")
+                    self.assertEqual(list(bus.api("status").broker.listening),
+                                     [f"unix:{place}/bus", f"unix:{place}/b\\xff"])
+                self.assertEqual(broker.addresses[1], f"unix:{place}/b\\xff")
+
     def test_lock_that_is_not_ours_is_refused(self):
         with Directory(uid=STRANGER) as place:
             open(place / "bus.lock", "w", encoding="utf-8").close()

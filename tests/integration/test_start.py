@@ -7,6 +7,7 @@ import signal
 import socket
 import stat
 import subprocess
+import time
 import unittest
 
 import ramal
@@ -324,15 +325,16 @@ class Stop(unittest.TestCase):
     def test_pause_of_the_process_expires_nobody_who_was_in_time(self):
         broker = self.start("--limit-hello-timeout", "300ms")
         for _ in range(3):
-            raw = ramal.connect(broker.address, hello=False)
+            bus = ramal.Connection(ramal.open_socket(broker.address))
             wait_for(lambda: "State:\tS" in self.status(broker), "the broker to sleep")
             broker.process.send_signal(signal.SIGSTOP)
             wait_for(lambda: "State:\tT" in self.status(broker), "the broker to stop")
-            raw.say_hello()
-            time.sleep(0.4)  # its time is over, and HELLO is there
+            bus.send_frame(ramal.pb.Frame(id=bus.new_id(), hello=ramal.pb.Hello(version_min=1, version_max=1)))
+            over = time.monotonic() + 0.35
+            wait_for(lambda: time.monotonic() > over, "the time for HELLO to be over")
             broker.process.send_signal(signal.SIGCONT)
-            raw.finish_hello()
-            raw.close()
+            self.assertEqual(bus.next_frame().WhichOneof("kind"), "welcome")
+            bus.close()
         broker.stop()
 
     @staticmethod

@@ -199,9 +199,9 @@ static void test_listener_that_can_do_nothing_pauses_and_resumes(void **state) {
         assert_int_equal(f->all.resume_ns, LOOP_NEVER);
         turn(f);
         assert_int_equal(f->accepted, CLIENTS);
-        const char *text = lines(f), *first = strstr(text, "event=no-descriptors");
+        const char *text = lines(f), *first = strstr(text, "event=no-accept");
         assert_non_null(first);
-        assert_null(strstr(first + 1, "event=no-descriptors"));
+        assert_null(strstr(first + 1, "event=no-accept"));
 }
 
 static void test_listener_full_even_for_the_reserve_pauses(void **state) {

@@ -154,6 +154,14 @@ static void test_addr_from_kernel_never_holds_a_control_byte(void **state) {
         memcpy(sun.sun_path, "\0a\0\n\x1b", 5);
         assert_string_equal(rml_addr_from_sockaddr((const struct sockaddr *)&sun, head + 5, buf, sizeof(buf)),
                             "unix:@a\\x00\\x0a\\x1b");
+        /* UTF-8 may be put into a reply as it is, other bytes may not. */
+        memcpy(sun.sun_path, "/\xc3\xbc", 3);
+        assert_string_equal(rml_addr_from_sockaddr((const struct sockaddr *)&sun, head + 3, buf, sizeof(buf)),
+                            "unix:/\xc3\xbc");
+        memcpy(sun.sun_path, "/\xc3\xbc\xfc", 4);
+        assert_string_equal(rml_addr_from_sockaddr((const struct sockaddr *)&sun, head + 4, buf, sizeof(buf)),
+                            "unix:/\\xc3\\xbc\\xfc");
+        memcpy(sun.sun_path, "\0a\0\n", 4);
         /* a name that fills all, and little room for it */
         memset(sun.sun_path, 'p', sizeof(sun.sun_path));
         rml_addr_from_sockaddr((const struct sockaddr *)&sun, sizeof(sun), buf, sizeof(buf));
