@@ -7,6 +7,7 @@
 
 #include "encode.h"
 #include "interest.h"
+#include "queue.h"
 
 /* What the broker itself answers, as far as rule 4 counts it: whoever leaves too much of it unread is not read. */
 static bool kind_is_own(enum rml_kind kind) {
@@ -19,26 +20,33 @@ static void unread_add(struct peer *peer, size_t bytes) {
                 peer->paused = true;
 }
 
-/* The next `bytes` of output are the broker's own answer. Neighbours share a mark. */
-static void unread_mark(struct peer *peer, size_t bytes) {
+/* `bytes` of output from `began` (in outbox.put) on are the broker's own answer: unread until the socket has taken them.
+ * Neighbours share a mark. */
+static void unread_mark(struct peer *peer, uint64_t began, size_t bytes) {
         struct mark_ring *ring = &peer->marks;
         struct mark *last = ring->count ? &ring->items[(ring->first + ring->count - 1) & (ring->room - 1)] : NULL;
 
-        if (last && last->kind == MARK_ANSWER && last->end == peer->outbox.put && bytes < UINT32_MAX - last->bytes) {
+        unread_add(peer, bytes);
+        if (last && last->kind == MARK_ANSWER && last->end == began && bytes < UINT32_MAX - last->bytes) {
                 last->end += bytes;
                 last->bytes += (uint32_t)bytes;
                 return;
         }
-        if (peer_mark(peer, &(struct mark){.end = peer->outbox.put + bytes, .kind = MARK_ANSWER, .bytes = (uint32_t)bytes}) < 0)
+        if (peer_mark(peer, &(struct mark){.end = began + bytes, .kind = MARK_ANSWER, .bytes = (uint32_t)bytes}) < 0)
                 peer->unread_answers -= bytes; /* rather not counted than never let go */
+}
+
+/* An answer cannot be given for want of memory: the connection's end tells that. */
+static void answer_lost(struct peer *peer) {
+        peer->lost = true;
+        peer_touch(peer);
 }
 
 static struct answer *answer_new(struct peer *peer, enum answer_kind kind, size_t len) {
         struct answer *answer = calloc(1, sizeof(*answer) + len);
 
         if (!answer) {
-                peer->lost = true; /* an answer that cannot be given: the connection's end tells it */
-                peer_touch(peer);
+                answer_lost(peer);
                 return NULL;
         }
         answer->kind = kind;
@@ -51,28 +59,24 @@ static void answer_push(struct peer *peer, struct answer *answer) {
         if (rml_list_empty(&peer->answers))
                 rml_heap_push(&peer->ready, &peer->answers_ready, answer->ordinal, 0);
         rml_list_push_back(&peer->answers, &answer->link);
-        if (answer->charge) {
-                peer->queued_bytes += answer->charge;
-                peer->queued_count++;
-                peer->account->queued_bytes += answer->charge;
-                peer->core->queued_bytes += answer->charge;
-                peer->core->queued_count++;
+        if (answer->kind == ANSWER_REPLY)
+                budget_add(peer, answer->body->charge);
+        if (answer->own) {
+                answer->unread = sizeof(*answer) + answer->len + (answer->kind == ANSWER_REPLY ? answer->body->tail.len : 0);
+                unread_add(peer, answer->unread);
         }
         peer_touch(peer);
 }
 
 static void answer_free(struct peer *peer, struct answer *answer) {
         rml_list_remove(&answer->link);
-        if (answer->charge) {
-                peer->queued_bytes -= answer->charge;
-                peer->queued_count--;
-                peer->account->queued_bytes -= answer->charge;
-                peer->core->queued_bytes -= answer->charge;
-                peer->core->queued_count--;
+        peer->unread_answers -= answer->unread;
+        if (answer->kind == ANSWER_REPLY) {
+                budget_remove(peer, answer->body->charge);
+                body_unref(answer->body);
         }
-        if (answer->interest)
+        if (answer->kind == ANSWER_NOTICE && answer->interest)
                 answer->interest->notice = NULL;
-        body_unref(answer->body);
         free(answer);
 }
 
@@ -87,12 +91,10 @@ void answer_control(struct peer *peer, enum rml_kind kind, uint64_t id, const Pr
 
         if (peer_deaf(peer))
                 return;
-        if (kind_is_own(kind))
-                unread_add(peer, len);
         if (peer_clear(peer, len) && (out = outbox_reserve(&peer->outbox, &peer->core->pool, len))) {
                 rml_control_pack(out, kind, id, message);
                 if (kind_is_own(kind))
-                        unread_mark(peer, len);
+                        unread_mark(peer, peer->outbox.put, len);
                 outbox_advance(&peer->outbox, len);
                 peer_touch(peer);
                 return;
@@ -109,13 +111,14 @@ void answer_now(struct peer *peer, enum rml_kind kind, uint64_t id, const Protob
         size_t len = rml_control_size(kind, id, message);
         uint8_t *out = peer_deaf(peer) ? NULL : outbox_reserve(&peer->outbox, &peer->core->pool, len);
 
-        if (!out)
+        if (!out) {
+                if (!peer_deaf(peer))
+                        answer_lost(peer);
                 return;
-        rml_control_pack(out, kind, id, message);
-        if (kind_is_own(kind)) {
-                unread_add(peer, len);
-                unread_mark(peer, len);
         }
+        rml_control_pack(out, kind, id, message);
+        if (kind_is_own(kind))
+                unread_mark(peer, peer->outbox.put, len);
         outbox_advance(&peer->outbox, len);
         peer_touch(peer);
 }
@@ -175,8 +178,6 @@ void answer_refusal(struct peer *peer, const struct refusal *refusal) {
         answer->refusal = *refusal;
         answer->refusal.count = 1;
         answer->own = true;
-        answer->len = 64; /* about; exact once it is packed */
-        unread_add(peer, answer->len);
         answer_push(peer, answer);
 }
 
@@ -198,8 +199,7 @@ static bool refusal_commit(struct peer *peer, struct answer *answer) {
         if (!out)
                 return false;
         rml_control_pack(out, RML_STATUS, refusal->id, &status.base);
-        peer->unread_answers += len - answer->len;
-        unread_mark(peer, len);
+        unread_mark(peer, peer->outbox.put, len);
         outbox_advance(&peer->outbox, len);
         return true;
 }
@@ -211,6 +211,11 @@ void answer_notice(struct interest *interest, Ramal__V1__State state, uint64_t q
 
         if (peer_deaf(interest->peer))
                 return;
+        if (answer && state == RAMAL__V1__STATE__STATE_ENDED) {
+                /* The end keeps its own place, behind the gaps that were told since. */
+                answer->interest = NULL;
+                interest->notice = answer = NULL;
+        }
         if (!answer) {
                 answer = answer_new(interest->peer, ANSWER_NOTICE, 0);
                 if (!answer)
@@ -239,38 +244,35 @@ static bool notice_commit(struct peer *peer, struct answer *answer) {
 
 /* ---- replies ---- */
 
-static bool reply_write(struct peer *peer, struct rml_span head, struct rml_span tail, struct rml_blob *blob, bool own,
-                        uint64_t token, uint64_t seq) {
-        struct outbox *outbox = &peer->outbox;
-        size_t len = head.len + tail.len;
+/* What is written for one answer: a head that is copied, and a tail that is copied or (share) referenced. */
+struct parcel {
+        struct rml_span head, tail;
+        struct body *share;
+        bool own;
+        uint64_t token, seq; /* MARK_REPLY, where token is not 0 */
+};
 
-        if (token && peer_mark(peer, &(struct mark){.end = outbox->put + len, .kind = MARK_REPLY, .token = token, .seq = seq}) < 0)
+static bool parcel_write(struct peer *peer, const struct parcel *parcel) {
+        struct outbox *outbox = &peer->outbox;
+        size_t len = parcel->head.len + parcel->tail.len, copied = parcel->share ? 0 : parcel->tail.len;
+        struct mark mark = {.end = outbox->put + len, .kind = MARK_REPLY, .token = parcel->token, .seq = parcel->seq};
+        uint64_t began = outbox->put;
+        uint8_t *out = outbox_reserve(outbox, &peer->core->pool, parcel->head.len + copied);
+
+        if (!out || (parcel->token && peer_mark(peer, &mark) < 0))
                 return false;
-        if (blob) {
-                if (outbox_put_blob(outbox, &peer->core->pool, head, blob, tail) < 0) {
-                        if (token)
-                                peer->marks.count--;
-                        return false;
-                }
-                if (own) {
-                        outbox->put -= len; /* the mark counts from where it began */
-                        unread_mark(peer, len);
-                        outbox->put += len;
-                }
-                return true;
-        }
-        uint8_t *out = outbox_reserve(outbox, &peer->core->pool, len);
-        if (!out) {
-                if (token)
+        memcpy(out, parcel->head.data, parcel->head.len);
+        if (copied)
+                memcpy(out + parcel->head.len, parcel->tail.data, copied);
+        if (parcel->share && outbox_put_body(outbox, parcel->head.len, parcel->share) < 0) {
+                if (parcel->token)
                         peer->marks.count--;
                 return false;
         }
-        memcpy(out, head.data, head.len);
-        if (tail.len)
-                memcpy(out + head.len, tail.data, tail.len);
-        if (own)
-                unread_mark(peer, len);
-        outbox_advance(outbox, len);
+        if (!parcel->share)
+                outbox_advance(outbox, len);
+        if (parcel->own)
+                unread_mark(peer, began, len);
         return true;
 }
 
@@ -284,7 +286,7 @@ int answer_reply(struct peer *caller, uint64_t id, uint64_t seq, const struct rm
         uint8_t *head = long_text ? malloc(RML_HEAD_BYTES_MAX + text_len) : small;
         struct answer *answer;
         size_t head_len;
-        bool large = message->tail.len > MESSAGE_COPY_MAX;
+        struct parcel parcel = {.tail = message->tail, .own = own, .token = confirm_token, .seq = seq};
         int r = 0;
 
         if (!head)
@@ -294,24 +296,21 @@ int answer_reply(struct peer *caller, uint64_t id, uint64_t seq, const struct rm
         if (!data->code) /* an error is always the last word */
                 hop.flags = data->flags & RAMAL__V1__DATA_FLAG__DATA_FLAG_MORE;
         head_len = rml_put_head(head, RML_REPLY, id, &hop, message->tail.len);
-        if (own)
-                unread_add(caller, head_len + message->tail.len);
-        if (peer_clear(caller, head_len + message->tail.len) &&
-            reply_write(caller, (struct rml_span){head, head_len}, message->tail, large ? message->blob : NULL, own,
-                        confirm_token, seq)) {
-                peer_touch(caller);
-                goto out;
+        parcel.head = (struct rml_span){head, head_len};
+        if (peer_clear(caller, head_len + message->tail.len) && message_share(core, message, &parcel.share)) {
+                if (parcel.share)
+                        parcel.tail = parcel.share->tail;
+                if (parcel_write(caller, &parcel)) {
+                        peer_touch(caller);
+                        goto out;
+                }
         }
         r = -ENOMEM;
         answer = message_body(core, message) ? answer_new(caller, ANSWER_REPLY, head_len) : NULL;
-        if (!answer) {
-                if (own)
-                        caller->unread_answers -= head_len + message->tail.len;
+        if (!answer)
                 goto out;
-        }
         memcpy(answer->bytes, head, head_len);
         answer->body = body_ref(message->body);
-        answer->charge = message->charge;
         answer->own = own;
         answer->token = confirm_token;
         answer->seq = seq;
@@ -325,18 +324,27 @@ out:
 
 bool answer_commit(struct peer *peer) {
         struct answer *answer = rml_list_entry(rml_list_first(&peer->answers), struct answer, link);
-        struct rml_span bytes = {answer->bytes, answer->len};
+        struct body *body = answer->kind == ANSWER_REPLY ? answer->body : NULL;
+        struct parcel parcel = {.head = {answer->bytes, answer->len}, .own = answer->own};
+        size_t unread = answer->unread;
         struct rml_list *next;
         bool done = false;
 
-        if (!peer_has_room(peer, answer->len + (answer->body ? answer->body->tail.len : 0)))
+        if (body) {
+                parcel.tail = body->tail;
+                parcel.share = body->blob ? body : NULL;
+                parcel.token = answer->token;
+                parcel.seq = answer->seq;
+        }
+        if (!peer_has_room(peer, parcel.head.len + parcel.tail.len))
                 return false;
+        /* From here on it counts as written, or again as waiting. */
+        peer->unread_answers -= unread;
+        answer->unread = 0;
         switch (answer->kind) {
         case ANSWER_BYTES:
-                done = reply_write(peer, bytes, (struct rml_span){0}, NULL, answer->own, 0, 0);
-                break;
         case ANSWER_REPLY:
-                done = reply_write(peer, bytes, answer->body->tail, answer->body->blob, answer->own, answer->token, answer->seq);
+                done = parcel_write(peer, &parcel);
                 break;
         case ANSWER_REFUSAL:
                 done = refusal_commit(peer, answer);
@@ -345,8 +353,11 @@ bool answer_commit(struct peer *peer) {
                 done = notice_commit(peer, answer);
                 break;
         }
-        if (!done)
+        if (!done) {
+                answer->unread = unread;
+                peer->unread_answers += unread;
                 return false;
+        }
         answer_free(peer, answer);
         next = rml_list_first(&peer->answers);
         if (next)

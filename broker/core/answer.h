@@ -28,12 +28,18 @@ struct answer {
         enum answer_kind kind;
         uint64_t ordinal;
         bool own;                /* counts as unread of the broker's own answers */
-        struct body *body;       /* REPLY */
-        size_t charge;           /* REPLY: of the caller's budget */
-        uint64_t token, seq;     /* REPLY that is to be confirmed by the socket */
-        struct refusal refusal;
-        struct interest *interest; /* NOTICE: whose, to forget it there */
-        Ramal__V1__Interest notice;
+        size_t unread;           /* so much, while it waits: its memory, not only its bytes */
+        union {
+                struct { /* REPLY */
+                        struct body *body;
+                        uint64_t token, seq; /* to be confirmed by the socket */
+                };
+                struct refusal refusal;
+                struct { /* NOTICE */
+                        struct interest *interest; /* whose, to forget it there */
+                        Ramal__V1__Interest notice;
+                };
+        };
         size_t len;
         uint8_t bytes[];
 };

@@ -103,6 +103,13 @@ static int compare_turns(const void *a, const void *b) {
         return (one->sid > other->sid) - (one->sid < other->sid);
 }
 
+static size_t line_add(const struct interest **line, size_t n, size_t room, const struct rml_heap *members) {
+        for (struct rml_heap_node *node = rml_heap_next(members, NULL); node && n < room;
+             node = rml_heap_next(members, node))
+                line[n++] = rml_container_of(node, struct interest, turn);
+        return n;
+}
+
 /* All members of a group that the route leads to, from slot `from` on, in the order of their turn. NULL without memory;
  * *count of them otherwise. */
 static const struct interest **group_line(const struct who *who, size_t from, const struct group *group,
@@ -113,19 +120,15 @@ static const struct interest **group_line(const struct who *who, size_t from, co
 
         for (size_t i = from; i < route->count; i++)
                 if (in_group(route->slots[i], group))
-                        room += slot_gang(route->slots[i])->members.count;
+                        room += slot_gang(route->slots[i])->members.count + slot_gang(route->slots[i])->full.count;
         line = arena_array(&who->reply->arena, room, sizeof(*line));
         if (!line)
                 return NULL;
         for (size_t i = from; i < route->count; i++) {
-                const struct rml_heap *members;
-
                 if (!in_group(route->slots[i], group))
                         continue;
-                members = &slot_gang(route->slots[i])->members;
-                for (struct rml_heap_node *node = rml_heap_next(members, NULL); node && n < room;
-                     node = rml_heap_next(members, node))
-                        line[n++] = rml_container_of(node, struct interest, turn);
+                n = line_add(line, n, room, &slot_gang(route->slots[i])->members);
+                n = line_add(line, n, room, &slot_gang(route->slots[i])->full);
         }
         qsort(line, n, sizeof(*line), compare_turns);
         *count = n;

@@ -10,7 +10,9 @@
 
 #include "answer.h"
 #include "api.h"
+#include "encode.h"
 #include "group.h"
+#include "queue.h"
 #include "bounds.h"
 #include "refuse.h"
 #include "subject.h"
@@ -54,6 +56,7 @@ static struct call *call_new(struct peer *caller, uint64_t id, const struct rml_
         call->deadline_ns = CORE_NEVER;
         rml_list_init(&call->callee_link);
         rml_list_init(&call->credit_link);
+        rml_list_init(&call->interest_link);
         rml_list_push_back(&caller->calls, &call->caller_link);
         rml_table_put(&core->calls_by_token, &call->by_token, rml_hash_u64(&core->config.seed, call->token, 1));
         rml_table_put(&core->calls_by_id, &call->by_id, rml_hash_u64(&core->config.seed, caller->id, id));
@@ -83,6 +86,7 @@ void call_over(struct call *call) {
         if (call->callee) {
                 rml_list_remove(&call->callee_link);
                 call->callee->served_count--;
+                rml_list_remove(&call->interest_link);
                 if (call->interest) {
                         call->interest->open_calls--;
                         group_changed(call->interest);
@@ -124,6 +128,7 @@ void call_committed(struct call *call, struct interest *interest) {
         call->callee = interest->peer;
         rml_list_push_back(&call->callee->served, &call->callee_link);
         call->callee->served_count++;
+        rml_list_push_back(&interest->calls, &call->interest_link);
         interest->open_calls++;
 }
 
@@ -181,9 +186,9 @@ void call_reply(struct peer *callee, const struct rml_data *data, struct message
         struct core *core = callee->core;
         struct call *call = call_by_token(core, data->token);
         bool more = (data->flags & RAMAL__V1__DATA_FLAG__DATA_FLAG_MORE) && !data->code;
-        const struct core_limits *limits = &core->config.limits;
         uint64_t token;
         struct peer *caller;
+        Ramal__V1__Why why;
 
         if (!call || call->callee != callee) {
                 core->counters.late_replies++;
@@ -196,13 +201,10 @@ void call_reply(struct peer *callee, const struct rml_data *data, struct message
                 call_fail(call, RAMAL__V1__CODE__CODE_TOO_LARGE, "the reply is too large", true);
                 return;
         }
-        if ((caller->queued_bytes && (message->charge > limits->connection_bytes ||
-                                      caller->queued_bytes > limits->connection_bytes - message->charge)) ||
-            !message_fits(core, message, limits->broker_bytes)) {
+        if (!peer_clear(caller, RML_HEAD_BYTES_MAX + message->tail.len) &&
+            (why = budget_bound(caller, message, 0, 0)) != RAMAL__V1__WHY__WHY_NONE) {
                 call_tell_callee(call, RAMAL__V1__WHY__WHY_TOO_LARGE);
-                answer_limit(caller, call->id, RAMAL__V1__CODE__CODE_OVER_LIMIT,
-                             "the reply does not fit what may be queued for this connection", "limits.connection_bytes",
-                             limits->connection_bytes);
+                refuse_reply(caller, call->id, why);
                 call_over(call);
                 return;
         }

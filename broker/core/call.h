@@ -19,6 +19,7 @@ struct call {
         uint64_t stream_credit;       /* the caller confirms; 0: the socket does */
         uint64_t replies;             /* REPLY frames passed on */
         uint64_t confirmed;           /* the highest of them that the caller confirmed */
+        struct rml_list interest_link; /* interest->calls, once committed */
         struct rml_list credit_link;  /* callee->credits: to be told */
 };
 

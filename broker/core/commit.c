@@ -43,44 +43,36 @@ bool commit_write(struct interest *interest, const struct shipment *shipment) {
         struct peer *peer = interest->peer;
         struct core *core = peer->core;
         struct outbox *outbox = &peer->outbox;
-        size_t head_max = RML_HEAD_BYTES_MAX + shipment->sender->identity.len;
+        size_t copied = shipment->share ? 0 : shipment->tail.len;
         bool asked = credit_asked(interest);
+        struct mark mark = {.kind = MARK_DELIVERY, .bytes = (uint32_t)shipment->charge, .interest = interest};
+        uint8_t *out;
+        size_t n;
 
         if (asked && !flights_reserve(&interest->flights))
                 return false;
-        if (!shipment->blob) {
-                uint8_t *out = outbox_reserve(outbox, &core->pool, head_max + shipment->tail.len);
-                size_t n;
-
-                if (!out)
-                        return false;
-                n = shipment_head(interest, shipment, out);
-                if (shipment->tail.len)
-                        memcpy(out + n, shipment->tail.data, shipment->tail.len);
-                n += shipment->tail.len;
-                if (!asked && peer_mark(peer, &(struct mark){.end = outbox->put + n, .kind = MARK_DELIVERY,
-                                                             .bytes = (uint32_t)shipment->charge, .interest = interest}) < 0)
-                        return false;
-                outbox_advance(outbox, n);
-        } else {
-                uint8_t head[RML_HEAD_BYTES_MAX + 64];
-                size_t n;
-
-                rml_check(head_max <= sizeof(head));
-                n = shipment_head(interest, shipment, head);
-                if (!asked && peer_mark(peer, &(struct mark){.end = outbox->put + n + shipment->tail.len,
-                                                             .kind = MARK_DELIVERY, .bytes = (uint32_t)shipment->charge,
-                                                             .interest = interest}) < 0)
-                        return false;
-                if (outbox_put_blob(outbox, &core->pool, (struct rml_span){head, n}, shipment->blob, shipment->tail) < 0) {
-                        if (!asked)
-                                peer->marks.count--;
-                        return false;
-                }
+        out = outbox_reserve(outbox, &core->pool, RML_HEAD_BYTES_MAX + shipment->sender->identity.len + copied);
+        if (!out)
+                return false;
+        n = shipment_head(interest, shipment, out);
+        mark.end = outbox->put + n + shipment->tail.len;
+        if (!asked && peer_mark(peer, &mark) < 0)
+                return false;
+        if (copied) {
+                memcpy(out + n, shipment->tail.data, copied);
+                n += copied;
         }
+        if (shipment->share && outbox_put_body(outbox, n, shipment->share) < 0) {
+                if (!asked)
+                        peer->marks.count--;
+                return false;
+        }
+        if (!shipment->share)
+                outbox_advance(outbox, n);
         if (asked)
                 flights_push(&interest->flights, shipment->seq, shipment->charge);
         interest->ledger.in_flight++;
+        peer->in_flight++;
         interest->in_flight_bytes += shipment->charge;
         core->counters.deliveries++;
         core->counters.delivered_bytes += shipment->charge;
@@ -124,7 +116,7 @@ bool interest_commit(struct interest *interest) {
         shipment = (struct shipment){
                 .sender = &delivery->body->sender,
                 .tail = delivery->body->tail,
-                .blob = delivery->body->blob,
+                .share = delivery->body->blob ? delivery->body : NULL,
                 .charge = delivery->body->charge,
                 .call = delivery->call,
                 .seq = delivery->seq,

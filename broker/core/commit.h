@@ -12,7 +12,7 @@ struct interest;
 struct shipment {
         const struct rml_sender *sender;
         struct rml_span tail;
-        struct rml_blob *blob; /* NULL: copy */
+        struct body *share; /* its tail is referenced; NULL: copied */
         size_t charge;
         struct call *call;
         uint64_t seq, replaced;

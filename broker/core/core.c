@@ -65,11 +65,13 @@ struct core *core_new(const struct core_config *config, uint64_t now_ns) {
         rml_list_init(&core->resumed);
         rml_list_init(&core->evicted);
         rml_list_init(&core->changed_names);
+        rml_list_init(&core->untold_groups);
         rml_list_init(&core->changed_peers);
         rml_table_init(&core->peers_by_id);
         rml_table_init(&core->accounts);
         rml_table_init(&core->groups);
         rml_table_init(&core->names);
+        rml_table_init(&core->gangs);
         rml_table_init(&core->calls_by_token);
         rml_table_init(&core->calls_by_id);
         if (!core->topics || !core->allow_uids || !core->allow_gids)
@@ -88,6 +90,7 @@ struct core *core_free(struct core *core) {
         rml_table_deinit(&core->accounts);
         rml_table_deinit(&core->groups);
         rml_table_deinit(&core->names);
+        rml_table_deinit(&core->gangs);
         rml_table_deinit(&core->calls_by_token);
         rml_table_deinit(&core->calls_by_id);
         chunk_pool_deinit(&core->pool);
@@ -125,8 +128,8 @@ uint64_t core_deadline(const struct core *core) {
 
         if (!rml_list_empty(&core->resumed))
                 return core->now_ns;
-        if (core->stopping && core->stop_ns < at)
-                at = core->stop_ns;
+        if (core->stopping && core->stop_look_ns < at)
+                at = core->stop_look_ns;
         return at;
 }
 
@@ -185,11 +188,11 @@ static void peer_input(struct peer *peer, struct rml_span in) {
         else if (rml_framer_pending(&peer->framer)) {
                 size_t have = rml_framer_pending(&peer->framer);
 
-                if (fresh || !peer->progress_bytes || have - peer->progress_bytes >= (64u << 10)) {
+                if (fresh || !peer->progress_bytes || have - peer->progress_bytes >= PROGRESS_BYTES) {
                         peer->progress_ns = core->now_ns;
                         peer->progress_bytes = have;
                 }
-                if (!peer->timer.node.in_heap)
+                if (!peer->timer.node.in_heap || peer->state == PEER_DRAINING)
                         peer_arm(peer);
         } else {
                 peer->progress_bytes = 0;
@@ -201,6 +204,7 @@ void core_peer_input(struct peer *peer, const uint8_t *data, size_t len) {
 
         if (!peer_reads(peer) || !len)
                 return;
+        peer->heard_ns = peer->core->now_ns;
         if (peer->paused || peer->stash)
                 peer_keep(peer, in);
         else
@@ -241,6 +245,24 @@ static void core_resume(struct core *core) {
         }
 }
 
+/* Who has nothing more to say or to get may go; at the end of the grace time all must. */
+static void stop_look(struct core *core) {
+        bool over = core->stop_ns <= core->now_ns;
+
+        rml_list_each_safe(at, &core->peers) {
+                struct peer *peer = rml_list_entry(at, struct peer, link);
+
+                if (over)
+                        peer_end(peer, PEER_END_STOP, "the broker stops");
+                else
+                        peer_touch(peer);
+        }
+        core->stop_look_ns = core_add_ns(core->now_ns, STOP_QUIET_NS);
+        if (core->stop_look_ns > core->stop_ns && !over)
+                core->stop_look_ns = core->stop_ns;
+        core_settle(core);
+}
+
 void core_expire(struct core *core) {
         struct rml_heap_node *top;
 
@@ -255,11 +277,8 @@ void core_expire(struct core *core) {
                         peer_timer(rml_container_of(timer, struct peer, timer));
                 core_settle(core);
         }
-        if (core->stopping && core->stop_ns <= core->now_ns) {
-                rml_list_each_safe(at, &core->peers)
-                        peer_end(rml_list_entry(at, struct peer, link), PEER_END_STOP, "the broker stops");
-                core_settle(core);
-        }
+        if (core->stopping && core->stop_look_ns <= core->now_ns)
+                stop_look(core);
 }
 
 /* ---- what waits until routing is over ---- */
@@ -284,7 +303,7 @@ void core_settle(struct core *core) {
 
                         rml_list_remove(first);
                         presence_name(core, group);
-                        group_free_if_empty(core, group);
+                        group_free_if_empty(group);
                 } else {
                         break;
                 }
@@ -395,7 +414,9 @@ void core_stop(struct core *core, uint64_t grace_ns) {
         if (core->stopping)
                 return;
         core->stopping = true;
+        core->stop_began_ns = core->now_ns;
         core->stop_ns = core_add_ns(core->now_ns, grace_ns);
+        core->stop_look_ns = grace_ns < STOP_QUIET_NS ? core->stop_ns : core_add_ns(core->now_ns, STOP_QUIET_NS);
         rml_list_each_safe(at, &core->peers) {
                 struct peer *peer = rml_list_entry(at, struct peer, link);
 

@@ -101,7 +101,7 @@ void core_expire(struct core *);
 uint64_t core_deadline(const struct core *); /* CORE_NEVER = none */
 
 /* A connection was accepted. Returns 0; -ENOMEM; -EDQUOT when its uid, or the unauthenticated, have too many (nothing was
- * created: close it). user: the caller's own. */
+ * created: close it); -ESHUTDOWN after core_stop(). user: the caller's own. */
 int core_peer_add(struct core *, const struct core_origin *, void *user, struct peer **ret);
 void *core_peer_user(const struct peer *);
 uint64_t core_peer_id(const struct peer *);
@@ -112,8 +112,8 @@ void core_peer_input(struct peer *, const uint8_t *data, size_t len);
 void core_peer_eof(struct peer *);
 /* Nothing can be sent any more. It comes out of core_next_closed(). */
 void core_peer_lost(struct peer *);
-/* Should its socket be read now? (Not while it leaves the broker's own answers unread, nor after its end.) It only
- * changes with calls on this peer. */
+/* Should its socket be read now? (Not while it leaves the broker's own answers unread, nor after its end.) Others' calls
+ * may change it too; what is fed meanwhile is kept. */
 bool core_peer_reading(const struct peer *);
 
 /* Bytes for its socket, in order: writes at most `max` spans, returns how many. They are valid until the next call on

@@ -44,6 +44,7 @@ void flights_push(struct flight_ring *ring, uint64_t seq, size_t bytes) {
 
 void interest_taken(struct interest *interest, uint32_t bytes) {
         interest->ledger.in_flight--;
+        interest->peer->in_flight--;
         interest->ledger.confirmed++;
         interest->in_flight_bytes -= bytes;
         interest_update(interest);
@@ -106,6 +107,7 @@ bool interest_confirm(struct interest *interest, uint64_t seq) {
         ring->count -= n;
         interest->in_flight_bytes -= bytes;
         interest->ledger.in_flight -= n;
+        interest->peer->in_flight -= n;
         interest->ledger.confirmed += n;
         if (!ring->count) {
                 interest->unordered = false;

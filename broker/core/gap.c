@@ -5,8 +5,9 @@
 
 #include "answer.h"
 #include "interest.h"
+#include "queue.h"
 
-void gap_add(struct interest *interest, uint64_t seq, uint64_t bytes, Ramal__V1__Why why) {
+void gap_add(struct interest *interest, uint64_t seq, uint64_t count, uint64_t bytes, Ramal__V1__Why why) {
         struct gap *gap = interest->gaps;
 
         while (gap && gap->why != why)
@@ -30,18 +31,14 @@ void gap_add(struct interest *interest, uint64_t seq, uint64_t bytes, Ramal__V1_
                 gap->first = seq;
         if (seq > gap->last)
                 gap->last = seq;
-        gap->count++;
+        gap->count += count;
         gap->bytes += bytes;
 }
 
-/* What a dropped message stood for under `latest` is missing with it: its receiver will not learn of it otherwise. */
-void gap_add_more(struct interest *interest, uint64_t count, uint64_t last, Ramal__V1__Why why) {
-        if (!count)
-                return;
-        gap_add(interest, last, 0, why);
-        for (struct gap *gap = interest->gaps; gap; gap = gap->next)
-                if (gap->why == why)
-                        gap->count += count - 1;
+void gap_add_delivery(struct interest *interest, const struct delivery *delivery, Ramal__V1__Why why) {
+        gap_add(interest, delivery->seq, 1, delivery->body->charge, why);
+        if (delivery->replaced)
+                gap_add(interest, delivery->replaced_last, delivery->replaced, 0, why);
 }
 
 static Ramal__V1__Gap gap_message(const struct interest *interest, const struct gap *gap) {

@@ -6,6 +6,7 @@
 
 #include "scan.h"
 
+struct delivery;
 struct interest;
 
 struct gap {
@@ -14,10 +15,10 @@ struct gap {
         Ramal__V1__Why why;
 };
 
-/* Message `seq` will not come. */
-void gap_add(struct interest *, uint64_t seq, uint64_t bytes, Ramal__V1__Why why);
-/* Nor will `count` ones up to `last` that it stood for. Right after gap_add() with the same reason. */
-void gap_add_more(struct interest *, uint64_t count, uint64_t last, Ramal__V1__Why why);
+/* `count` messages with numbers up to `seq` will not come. */
+void gap_add(struct interest *, uint64_t seq, uint64_t count, uint64_t bytes, Ramal__V1__Why why);
+/* A queued message will not come, nor what it stood for under `latest`: its receiver would not learn of that else. */
+void gap_add_delivery(struct interest *, const struct delivery *, Ramal__V1__Why why);
 /* Writes them in front of the next delivery. Returns false without memory. */
 bool gaps_write(struct interest *);
 /* The same, in order with the answers that follow: when the interest ends. */

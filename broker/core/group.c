@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Every policy is one heap of members by whose turn it is: least_pending by (pending, last turn), round_robin by last
- * turn, primary by rank. So choosing costs no more with a thousand members than with two. */
+/* Every policy is a heap of members by whose turn it is: least_pending by (pending, last turn), round_robin by last
+ * turn, primary by rank. Those whose window is full stand in a heap of their own. So choosing costs no more with a
+ * thousand members than with two, and no more when all of them are full. */
 #include "group.h"
 
 #include <errno.h>
@@ -10,6 +11,7 @@
 #include "subject.h"
 
 #define RANK_FIRST (UINT64_C(1) << 62) /* members that replace the owner go below it */
+#define PASSED_MAX 256u /* members that may be passed over for one message */
 
 static uint64_t group_hash(const struct core *core, bool serve, struct rml_span name) {
         return rml_hash(&core->config.seed, name.data, name.len) ^ (serve ? UINT64_C(0x9e3779b97f4a7c15) : 0);
@@ -23,10 +25,6 @@ static struct group *group_in(const struct rml_table *table, uint64_t hash, bool
                         return group;
         }
         return NULL;
-}
-
-struct group *name_find(const struct core *core, struct rml_span name) {
-        return group_in(&core->names, group_hash(core, true, name), true, name);
 }
 
 struct interest *group_head(const struct group *group) {
@@ -50,31 +48,44 @@ static struct group *group_new(struct core *core, const struct interest *interes
         group->is_name = wish->name;
         group->policy = wish->name ? RAMAL__V1__POLICY__POLICY_PRIMARY : wish->policy;
         group->account = interest->peer->account;
-        rml_list_init(&group->gangs);
         rml_list_init(&group->members);
         rml_list_init(&group->changed_link);
+        rml_list_init(&group->untold_link);
         if (*name)
                 rml_table_put(wish->name ? &core->names : &core->groups, &group->node,
                               group_hash(core, group->serve, rml_span_of(name)));
         return group;
 }
 
-struct group *group_free_if_empty(struct core *core, struct group *group) {
+void group_free_if_empty(struct group *group) {
         if (group->member_count || rml_list_linked(&group->changed_link))
-                return group;
-        rml_table_remove(group->is_name ? &core->names : &core->groups, &group->node);
+                return;
         free(group->name);
         free(group);
-        return NULL;
+}
+
+/* It has no members: its name is free at once, what is left of it may wait to be published. */
+static void group_close(struct core *core, struct group *group) {
+        rml_table_remove(group->is_name ? &core->names : &core->groups, &group->node);
+        rml_list_remove(&group->untold_link);
+        group_free_if_empty(group);
 }
 
 /* ---- gangs ---- */
 
-static struct gang *gang_find(const struct group *group, const char *pattern) {
-        rml_list_each(at, &group->gangs) {
-                struct gang *gang = rml_list_entry(at, struct gang, link);
+static uint64_t gang_hash(const struct core *core, const struct group *group, const char *pattern) {
+        const struct rml_seed *seed = &core->config.seed;
 
-                if (strcmp(gang->pattern, pattern) == 0)
+        return rml_hash_u64(seed, rml_hash(seed, pattern, strlen(pattern)), (uintptr_t)group);
+}
+
+static struct gang *gang_find(const struct core *core, const struct group *group, const char *pattern) {
+        struct rml_table_node *node = rml_table_find(&core->gangs, gang_hash(core, group, pattern));
+
+        for (; node; node = rml_table_find_next(node)) {
+                struct gang *gang = rml_container_of(node, struct gang, node);
+
+                if (gang->group == group && strcmp(gang->pattern, pattern) == 0)
                         return gang;
         }
         return NULL;
@@ -83,7 +94,7 @@ static struct gang *gang_find(const struct group *group, const char *pattern) {
 static void gang_free(struct core *core, struct gang *gang) {
         topics_remove(core->topics, &gang->slots[0]);
         topics_remove(core->topics, &gang->slots[1]);
-        rml_list_remove(&gang->link);
+        rml_table_remove(&core->gangs, &gang->node);
         free(gang->pattern);
         free(gang);
 }
@@ -95,7 +106,6 @@ static struct gang *gang_new(struct core *core, struct group *group, const char 
 
         if (!gang)
                 return NULL;
-        rml_list_init(&gang->link);
         gang->group = group;
         gang->pattern = strdup(pattern);
         if (!gang->pattern || topics_add(core->topics, text, role, &gang->slots[0], gang) < 0)
@@ -114,7 +124,7 @@ static struct gang *gang_new(struct core *core, struct group *group, const char 
                 if (r < 0)
                         goto fail;
         }
-        rml_list_push_back(&group->gangs, &gang->link);
+        rml_table_put(&core->gangs, &gang->node, gang_hash(core, group, pattern));
         return gang;
 fail:
         gang_free(core, gang);
@@ -145,12 +155,29 @@ static uint64_t member_turn(const struct interest *interest) {
                                                                                        : interest->turn.tie;
 }
 
+/* Will its window take nothing more, however small? Of a `primary` group the head is chosen, full or not. */
+static bool member_is_full(const struct interest *interest) {
+        uint64_t messages = interest->ledger.queued + interest->ledger.in_flight;
+        uint64_t bytes = interest->queued_bytes + interest->in_flight_bytes;
+
+        return messages && (messages >= interest->window_messages || bytes >= interest->window_bytes) &&
+               interest->gang->group->policy != RAMAL__V1__POLICY__POLICY_PRIMARY;
+}
+
+static struct rml_heap *member_heap(const struct interest *interest) {
+        return interest->full ? &interest->gang->full : &interest->gang->members;
+}
+
 static void member_place(struct interest *interest, uint64_t turn) {
+        bool full = member_is_full(interest);
         uint64_t key, tie;
 
         member_key(interest, turn, &key, &tie);
-        if (interest->turn.key != key || interest->turn.tie != tie)
-                rml_heap_move(&interest->gang->members, &interest->turn, key, tie);
+        if (interest->full == full && interest->turn.key == key && interest->turn.tie == tie)
+                return;
+        rml_heap_remove(member_heap(interest), &interest->turn);
+        interest->full = full;
+        rml_heap_push(member_heap(interest), &interest->turn, key, tie);
 }
 
 void group_changed(struct interest *interest) {
@@ -171,21 +198,43 @@ static bool member_before(const struct interest *a, const struct interest *b) {
         return a->turn.key < b->turn.key || (a->turn.key == b->turn.key && a->turn.tie < b->turn.tie);
 }
 
-/* Whose turn is it in this gang, among those that take anything, and (unless primary) have room? */
-static struct interest *gang_pick(const struct gang *gang, const struct message *message, bool full_too, Ramal__V1__Why *why) {
-        bool primary = gang->group->policy == RAMAL__V1__POLICY__POLICY_PRIMARY;
-        struct rml_heap_node *top = rml_heap_top(&gang->members);
-        struct interest *best = top ? rml_container_of(top, struct interest, turn) : NULL;
+static struct interest *member_first(struct interest *a, struct interest *b) {
+        return !a || (b && member_before(b, a)) ? b : a;
+}
 
-        if (!best || (member_takes(best) && (primary || full_too || interest_has_room(best, message, why))))
-                return best;
-        best = NULL;
-        for (; top; top = rml_heap_next(&gang->members, top)) {
-                struct interest *interest = rml_container_of(top, struct interest, turn);
+/* Whose turn is it in this heap, among those that take anything and have room for the message (NULL: room or not)? */
+static struct interest *heap_pick(const struct rml_heap *heap, const struct message *message, size_t *passed,
+                                  Ramal__V1__Why *why) {
+        struct interest *best = NULL;
+
+        for (struct rml_heap_node *node = rml_heap_top(heap); node; node = rml_heap_next(heap, node)) {
+                struct interest *interest = rml_container_of(node, struct interest, turn);
 
                 if (member_takes(interest) && (!best || member_before(interest, best)) &&
-                    (primary || full_too || interest_has_room(interest, message, why)))
+                    (!message || interest_has_room(interest, message, why)))
                         best = interest;
+                if ((best && node == rml_heap_top(heap)) || *passed == PASSED_MAX)
+                        break;
+                ++*passed;
+        }
+        return best;
+}
+
+/* The same for all gangs of a group in the route, from index on. */
+static struct interest *route_pick(const struct topic_route *route, size_t index, const struct message *message,
+                                   Ramal__V1__Why *why) {
+        const struct group *group = ((const struct gang *)route->slots[index]->owner)->group;
+        struct interest *best = NULL;
+        size_t passed = 0;
+
+        for (size_t i = index; i < route->count; i++) {
+                const struct gang *gang = route->slots[i]->owner;
+
+                if (route->slots[i]->role == TOPIC_SUBSCRIBER || gang->group != group)
+                        continue;
+                best = member_first(best, heap_pick(&gang->members, message, &passed, why));
+                if (!message)
+                        best = member_first(best, heap_pick(&gang->full, NULL, &passed, why));
         }
         return best;
 }
@@ -193,51 +242,54 @@ static struct interest *gang_pick(const struct gang *gang, const struct message 
 struct interest *group_choose(const struct topic_route *route, size_t index, const struct message *message, bool full_too,
                               Ramal__V1__Why *why) {
         const struct group *group = ((const struct gang *)route->slots[index]->owner)->group;
-        struct interest *best = NULL;
+        bool primary = group->policy == RAMAL__V1__POLICY__POLICY_PRIMARY;
+        struct interest *best = primary ? NULL : route_pick(route, index, message, why);
 
         *why = RAMAL__V1__WHY__WHY_NONE;
-        for (size_t i = index; i < route->count; i++) {
-                const struct gang *gang = route->slots[i]->owner;
-                struct interest *interest;
-
-                if (route->slots[i]->role == TOPIC_SUBSCRIBER || gang->group != group)
-                        continue;
-                interest = gang_pick(gang, message, false, why);
-                if (interest && (!best || member_before(interest, best)))
-                        best = interest;
-        }
-        if (best && group->policy == RAMAL__V1__POLICY__POLICY_PRIMARY && !full_too && !interest_has_room(best, message, why))
-                return NULL;
-        if (best || !full_too)
+        if (best)
                 return best;
-        for (size_t i = index; i < route->count && !best; i++) {
-                const struct gang *gang = route->slots[i]->owner;
-
-                if (route->slots[i]->role != TOPIC_SUBSCRIBER && gang->group == group)
-                        best = gang_pick(gang, message, true, why);
-        }
-        return best;
+        /* The head of a primary group, full or not. Of the others all are full: the rule of the next one decides. */
+        best = route_pick(route, index, NULL, why);
+        return best && (full_too || interest_has_room(best, message, why)) ? best : NULL;
 }
 
-/* Tells all members of an ordered group where they stand now, if that changed. */
-static void group_tell(struct group *group, Ramal__V1__Why why) {
+/* Tells all members where they stand now, if that changed. An owner that was replaced knows it already. */
+static void group_tell(struct group *group) {
         uint64_t position = 0;
 
-        if (group->policy != RAMAL__V1__POLICY__POLICY_PRIMARY)
-                return;
         rml_list_each(at, &group->members) {
                 struct interest *interest = rml_list_entry(at, struct interest, member_link);
 
                 if (position == 0)
                         interest_say(interest, RAMAL__V1__STATE__STATE_OWNER, 0, RAMAL__V1__WHY__WHY_NONE);
-                else if (interest->told == RAMAL__V1__STATE__STATE_LOST && interest->told_queued == position)
-                        ; /* LOST said where it stands */
-                else if (interest->told == RAMAL__V1__STATE__STATE_OWNER)
-                        interest_say(interest, RAMAL__V1__STATE__STATE_LOST, position, why);
-                else
+                else if (interest->told != RAMAL__V1__STATE__STATE_LOST || interest->told_queued != position)
                         interest_say(interest, RAMAL__V1__STATE__STATE_QUEUED, position, RAMAL__V1__WHY__WHY_NONE);
                 position++;
         }
+}
+
+bool groups_tell(struct core *core) {
+        struct rml_list *first;
+        bool told = false;
+
+        while ((first = rml_list_first(&core->untold_groups))) {
+                rml_list_remove(first);
+                group_tell(rml_list_entry(first, struct group, untold_link));
+                told = true;
+        }
+        return told;
+}
+
+/* The owner learns it at once, before anything else is sent to it; the others in groups_tell(). */
+static void group_moved_up(struct core *core, struct group *group) {
+        struct interest *head = group_head(group);
+
+        if (!head || group->policy != RAMAL__V1__POLICY__POLICY_PRIMARY)
+                return;
+        if (member_takes(head))
+                interest_say(head, RAMAL__V1__STATE__STATE_OWNER, 0, RAMAL__V1__WHY__WHY_NONE);
+        if (!rml_list_linked(&group->untold_link))
+                rml_list_push_back(&core->untold_groups, &group->untold_link);
 }
 
 static void name_changed(struct core *core, struct group *group) {
@@ -337,13 +389,13 @@ static int join_plain(struct interest *interest) {
 
 /* The owner is replaced: it stands second, or (no_queue) its interest ends. */
 void group_replaced(struct interest *old) {
-        struct group *group = old->gang->group;
-
-        if (old->no_queue)
+        if (old->no_queue) {
                 interest_end(old, RAMAL__V1__WHY__WHY_REPLACED);
-        else
-                interest_move_all(old);
-        group_tell(group, RAMAL__V1__WHY__WHY_REPLACED);
+                return;
+        }
+        interest_move_all(old);
+        interest_say(old, RAMAL__V1__STATE__STATE_LOST, 1, RAMAL__V1__WHY__WHY_REPLACED);
+        group_moved_up(old->peer->core, old->gang->group);
 }
 
 int group_join(struct interest *interest, const struct interest_wish *wish, Ramal__V1__State *state, uint64_t *queued,
@@ -372,9 +424,10 @@ int group_join(struct interest *interest, const struct interest_wish *wish, Rama
                 return r;
         if (!group && !(group = group_new(core, interest, wish)))
                 return -ENOMEM;
-        gang = gang_find(group, wish->pattern);
+        gang = gang_find(core, group, wish->pattern);
         if (!gang && !(gang = gang_new(core, group, wish->pattern))) {
-                group_free_if_empty(core, group);
+                if (!group->member_count)
+                        group_close(core, group);
                 return -ENOMEM;
         }
         head = group_head(group);
@@ -388,6 +441,7 @@ int group_join(struct interest *interest, const struct interest_wish *wish, Rama
         else
                 rml_list_push_back(&group->members, &interest->member_link);
         group->member_count++;
+        gang->count++;
         uint64_t key, tie;
         member_key(interest, 0, &key, &tie);
         rml_heap_push(&gang->members, &interest->turn, key, tie);
@@ -402,19 +456,24 @@ int group_join(struct interest *interest, const struct interest_wish *wish, Rama
         return 0;
 }
 
+void group_mute(struct interest *interest) {
+        if (interest->gang)
+                rml_heap_remove(member_heap(interest), &interest->turn);
+}
+
 void group_leave(struct interest *interest) {
         struct gang *gang = interest->gang;
         struct group *group = gang->group;
         struct core *core = interest->peer->core;
 
-        rml_heap_remove(&gang->members, &interest->turn);
+        group_mute(interest);
         rml_list_remove(&interest->member_link);
         group->member_count--;
-        if (!rml_heap_top(&gang->members)) {
+        if (!--gang->count) {
                 topics_remove(core->topics, &gang->slots[0]);
                 topics_remove(core->topics, &gang->slots[1]);
         }
-        group_tell(group, RAMAL__V1__WHY__WHY_NONE);
+        group_moved_up(core, group);
         name_changed(core, group);
 }
 
@@ -424,11 +483,8 @@ void group_release(struct interest *interest) {
         struct core *core = interest->peer->core;
 
         interest->gang = NULL;
-        if (!rml_heap_top(&gang->members))
+        if (!gang->count)
                 gang_free(core, gang);
-        if (!group->member_count) {
-                /* Its name is free at once; what is left of it waits to be published. */
-                rml_table_remove(group->is_name ? &core->names : &core->groups, &group->node);
-                group_free_if_empty(core, group);
-        }
+        if (!group->member_count)
+                group_close(core, group);
 }

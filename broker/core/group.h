@@ -8,10 +8,12 @@
 
 /* The members of a group on one pattern. */
 struct gang {
+        struct rml_table_node node;  /* core->gangs, by pattern and group */
         struct group *group;
-        struct rml_list link;        /* group->gangs */
         struct topic_slot slots[2];  /* a name has two: itself, and what is below */
         struct rml_heap members;     /* struct interest.turn: whose turn it is */
+        struct rml_heap full;        /* the same for those whose window takes nothing more; none if `primary` */
+        size_t count;                /* in both, and those that were muted */
         char *pattern;
 };
 
@@ -21,12 +23,12 @@ struct group {
         bool serve, is_name;
         Ramal__V1__Policy policy;
         struct account *account;     /* whose it is: of the first member */
-        struct rml_list gangs;
         struct rml_list members;     /* struct interest.member_link, by rank */
         size_t member_count;
         uint64_t served;             /* core->pass of the last message it got */
         uint64_t turns;              /* rotation */
-        struct rml_list changed_link;
+        struct rml_list changed_link; /* core->changed_names */
+        struct rml_list untold_link; /* core->untold_groups */
         uint64_t owner_told;         /* peer last published as the owner of the name */
 };
 
@@ -44,22 +46,29 @@ int group_join(struct interest *, const struct interest_wish *, Ramal__V1__State
 /* To be called for *replaced once SUBSCRIBED was answered: it stands second now or (no_queue) ends, and its uncommitted
  * messages go to the new owner. */
 void group_replaced(struct interest *old);
-/* Takes it out of the index and of its group and tells who moved up. interest->gang stays until group_release(), so
+/* It takes nothing any more and leaves soon: is not chosen, though still a member. For all interests of a peer that
+ * ends, before the first one leaves: or each message that moves from one would pass over all the others. */
+void group_mute(struct interest *);
+/* Takes it out of the index and of its group and tells who owns it now. interest->gang stays until group_release(), so
  * that what was queued can still be moved to the others. */
 void group_leave(struct interest *);
 void group_release(struct interest *);
-/* Its pending count changed. */
+/* Tells all members of `primary` groups that changed where they stand in line. That is as many notices as members: so
+ * once a turn, not once for each that left. Returns false if there was nothing to tell. */
+bool groups_tell(struct core *);
+/* What is queued or in flight for it changed. */
 void group_changed(struct interest *);
 /* It was given a message: others come next. */
 void group_turned(struct interest *);
 
 /* Who gets it? Considers gang and all later ones of the same group in the route. NULL if all are full and `full_too` is
- * false; *why is the last one's bound then. */
+ * false; *why is the bound of one of them then. Members whose window takes nothing more cost nothing here; of others that
+ * have no room for just this message a bounded number is passed over. */
 struct interest *group_choose(const struct topic_route *, size_t index, const struct message *, bool full_too,
                               Ramal__V1__Why *why);
 /* The owner of a name, or NULL. */
 struct interest *group_head(const struct group *);
-struct group *name_find(const struct core *, struct rml_span name);
-struct group *group_free_if_empty(struct core *, struct group *);
+/* Frees it if it has no members and no change of it waits to be published. */
+void group_free_if_empty(struct group *);
 
 #endif

@@ -45,7 +45,12 @@ struct interest *interest_new(struct peer *peer, const struct interest_wish *wis
                                             : limits->interest_messages;
         interest->credit_bytes = wish->credit_bytes;
         interest->credit_messages = wish->credit_messages;
+        /* What is in flight is remembered until it is confirmed: not without end. */
+        if ((wish->credit_bytes || wish->credit_messages) &&
+            (!wish->credit_messages || wish->credit_messages > limits->interest_messages))
+                interest->credit_messages = limits->interest_messages;
         rml_list_init(&interest->queue);
+        rml_list_init(&interest->calls);
         rml_list_init(&interest->evict_link);
         rml_list_init(&interest->member_link);
         rml_table_init(&interest->subjects);
@@ -110,15 +115,12 @@ static void interest_unlist(struct interest *interest) {
         rml_list_remove(&interest->evict_link);
         if (interest->notice)
                 interest->notice->interest = NULL;
-        if (!credit_asked(interest))
-                peer_forget_marks(peer, interest);
-        if (interest->open_calls)
-                rml_list_each(at, &peer->served) {
-                        struct call *call = rml_list_entry(at, struct call, callee_link);
+        rml_list_each_safe(at, &interest->calls) {
+                struct call *call = rml_list_entry(at, struct call, interest_link);
 
-                        if (call->interest == interest)
-                                call->interest = NULL;
-                }
+                rml_list_remove(at);
+                call->interest = NULL; /* it is still answered: by its connection */
+        }
         peer->interest_count--;
         peer->core->interest_count--;
         if (interest->name) {
@@ -136,6 +138,17 @@ void interest_discard(struct interest *interest) {
         interest_unlist(interest);
 }
 
+/* Nothing of it is in flight any more. Returns how much was. */
+static uint64_t interest_land(struct interest *interest) {
+        uint64_t in_flight = interest->ledger.in_flight;
+
+        if (in_flight && !credit_asked(interest))
+                peer_forget_marks(interest->peer, interest);
+        interest->ledger.in_flight = 0;
+        interest->peer->in_flight -= in_flight;
+        return in_flight;
+}
+
 void interest_end(struct interest *interest, Ramal__V1__Why why) {
         interest_leave(interest, true);
         while (queue_front(interest))
@@ -144,8 +157,7 @@ void interest_end(struct interest *interest, Ramal__V1__Why why) {
         gaps_answer(interest);
         if (why != RAMAL__V1__WHY__WHY_ENDED) /* nobody asked for it */
                 interest_say(interest, RAMAL__V1__STATE__STATE_ENDED, 0, why);
-        interest->ledger.confirmed += interest->ledger.in_flight;
-        interest->ledger.in_flight = 0;
+        interest->ledger.confirmed += interest_land(interest);
         interest_unlist(interest);
 }
 
@@ -165,9 +177,7 @@ struct interest *interest_free(struct interest *interest) {
         interest_leave(interest, true);
         while (queue_front(interest))
                 queue_drop(interest, queue_front(interest), RAMAL__V1__WHY__WHY_ENDED);
-        interest->peer->core->counters.unconfirmed += interest->ledger.in_flight;
-        interest->ledger.unconfirmed += interest->ledger.in_flight;
-        interest->ledger.in_flight = 0;
+        interest->peer->core->counters.unconfirmed += interest_land(interest);
         interest_unlist(interest);
         return NULL;
 }

@@ -19,7 +19,7 @@ struct interest {
         struct rml_list link;          /* peer->interest_list */
         struct topic_slot slot;        /* of a plain one */
         struct gang *gang;             /* NULL for a plain one */
-        struct rml_heap_node turn;     /* in gang->members: who is next */
+        struct rml_heap_node turn;     /* in gang->members, or if `full` in gang->full: who is next */
         struct rml_list member_link;   /* in group->members: who came first */
         uint64_t rank;                 /* order within a `primary` group */
         uint64_t since;                /* ordinal of SUBSCRIBED: what is moved here does not overtake that */
@@ -27,6 +27,7 @@ struct interest {
         Ramal__V1__Overflow overflow;
         bool serve, name, allow_replace, no_queue;
         bool grouped;                  /* in flight counts in the window too */
+        bool full;                     /* its window takes nothing more (a group's member; never of a `primary` one) */
         bool detached;                 /* gone for routing: only flushes */
         bool evicting;                 /* to be ended once routing is over */
         bool unordered;                /* a moved message is in flight: numbers do not ascend */
@@ -47,7 +48,8 @@ struct interest {
         struct rml_table subjects;     /* under `latest`: queued deliveries */
         struct gap *gaps;
         struct core_ledger ledger;     /* ledger.matched is the last number given */
-        uint64_t open_calls;           /* committed here, not answered */
+        struct rml_list calls;         /* committed here, not answered: struct call.interest_link */
+        uint64_t open_calls;           /* so many */
         struct rml_list evict_link;
 };
 

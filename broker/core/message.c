@@ -6,6 +6,8 @@
 
 #include "state.h"
 
+_Static_assert(sizeof(struct body) <= MESSAGE_BODY_BYTES, "what a body costs");
+
 struct body *message_body(struct core *core, struct message *message) {
         struct body *body = message->body;
         struct rml_blob *blob = NULL;
@@ -37,14 +39,26 @@ struct body *message_body(struct core *core, struct message *message) {
         if (message->subject.data)
                 body->subject = (struct rml_span){
                         body->tail.data + (message->subject.data - message->tail.data), message->subject.len};
-        core->bodies_bytes += body->charge;
+        core->bodies_bytes += body->charge + MESSAGE_BODY_BYTES;
         message->body = body;
         return body;
 }
 
-bool message_fits(const struct core *core, const struct message *message, size_t budget) {
-        return message->body || core->bodies_bytes == 0 ||
-               (message->charge <= budget && core->bodies_bytes <= budget - message->charge);
+bool message_fits(const struct core *core, const struct message *message, uint64_t budget) {
+        uint64_t cost = (uint64_t)message->charge + MESSAGE_BODY_BYTES;
+
+        return message->body || core->bodies_bytes == 0 || (cost <= budget && core->bodies_bytes <= budget - cost);
+}
+
+bool message_share(struct core *core, struct message *message, struct body **share) {
+        *share = NULL;
+        if (message->tail.len <= MESSAGE_COPY_MAX)
+                return true;
+        if (!message->body && !message->blob && message->receivers <= 1 && message->tail.len <= MESSAGE_COPY_ALONE_MAX)
+                return true;
+        if (message_fits(core, message, core->config.limits.broker_bytes))
+                *share = message_body(core, message);
+        return *share != NULL;
 }
 
 void message_done(struct message *message) {
@@ -59,8 +73,8 @@ struct body *body_ref(struct body *body) {
 struct body *body_unref(struct body *body) {
         if (!body || --body->refs)
                 return NULL;
-        rml_check(body->core->bodies_bytes >= body->charge);
-        body->core->bodies_bytes -= body->charge;
+        rml_check(body->core->bodies_bytes >= body->charge + MESSAGE_BODY_BYTES);
+        body->core->bodies_bytes -= body->charge + MESSAGE_BODY_BYTES;
         rml_blob_unref(body->blob);
         free(body);
         return NULL;

@@ -11,10 +11,17 @@ struct core;
 /* Above this a body is referenced from the outputs instead of copied into each: the crossover was measured between 1
  * and 2 KiB. */
 #define MESSAGE_COPY_MAX 2048u
+/* One that is in the read buffer and has one receiver is copied up to here: a copy it needs in any case. */
+#define MESSAGE_COPY_ALONE_MAX 65536u
+
+/* What a message costs beside its bytes: the budgets of connection, uid and broker bound memory, so these count there;
+ * windows and credits count bytes of the wire alone. The same on every machine, so that limits mean the same. */
+#define MESSAGE_QUEUED_BYTES 128u /* for each queue that holds it */
+#define MESSAGE_BODY_BYTES 192u   /* once */
 
 struct body {
         size_t refs;
-        size_t charge; /* counted once in the broker's total */
+        size_t charge; /* with MESSAGE_BODY_BYTES counted once in the broker's total */
         struct core *core;
         struct rml_sender sender; /* identity points to static text */
         struct rml_span tail;     /* fields 11-15 as the sender wrote them */
@@ -36,7 +43,11 @@ struct message {
 /* The body of a message, made at the first call. Borrowed from the message. NULL without memory. */
 struct body *message_body(struct core *, struct message *);
 /* Would its body fit into the broker's budget? */
-bool message_fits(const struct core *, const struct message *, size_t budget);
+bool message_fits(const struct core *, const struct message *, uint64_t budget);
+/* May it be written to an output at once? A large one is shared with that and counts in the broker's budget until the
+ * socket has taken it: *share is its body. A small one is copied (*share is NULL), as is a larger one that lies in the
+ * read buffer and has one receiver. */
+bool message_share(struct core *, struct message *, struct body **share);
 void message_done(struct message *);
 
 struct body *body_ref(struct body *);

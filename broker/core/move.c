@@ -8,8 +8,8 @@
 #include "refuse.h"
 
 /* One queued message goes to another member of the group, to the front. Returns false if there is nobody, or (a call)
- * *full: nobody with room. */
-static bool move_one(struct interest *from, struct delivery *delivery, bool *full) {
+ * nobody with room: *why names the bound. */
+static bool move_one(struct interest *from, struct delivery *delivery, Ramal__V1__Why *why) {
         struct core *core = from->peer->core;
         const struct topic_route *route;
         struct group *group = from->gang->group;
@@ -22,23 +22,22 @@ static bool move_one(struct interest *from, struct delivery *delivery, bool *ful
         };
         struct interest *to = NULL;
         const char *why_not;
-        Ramal__V1__Why why = RAMAL__V1__WHY__WHY_NONE;
 
-        *full = false;
+        *why = RAMAL__V1__WHY__WHY_NONE;
         if (topics_route(core->topics, from->serve ? TOPIC_CALL : TOPIC_PUBLISH, message.subject, &route, &why_not) < 0)
                 return false;
-        for (size_t i = 0; i < route->count && !to; i++)
-                if (route->slots[i]->role != TOPIC_SUBSCRIBER && ((struct gang *)route->slots[i]->owner)->group == group)
-                        to = group_choose(route, i, &message, !from->serve, &why);
-        *full = !to && why != RAMAL__V1__WHY__WHY_NONE;
-        if (!to)
+        for (size_t i = 0; i < route->count; i++)
+                if (route->slots[i]->role != TOPIC_SUBSCRIBER && ((struct gang *)route->slots[i]->owner)->group == group) {
+                        to = group_choose(route, i, &message, !from->serve, why); /* looks at the later ones too */
+                        break;
+                }
+        if (!to || to == from) /* a replaced owner whose heir is gone already keeps it */
                 return false;
         queue_unlink(from, delivery);
         from->ledger.moved++;
         core->counters.moved++;
         /* A hole in its numbers like any other: a replaced owner that stays in line could not account for it else. */
-        gap_add(from, delivery->seq, message.charge, RAMAL__V1__WHY__WHY_MOVED);
-        gap_add_more(from, delivery->replaced, delivery->replaced_last, RAMAL__V1__WHY__WHY_MOVED);
+        gap_add_delivery(from, delivery, RAMAL__V1__WHY__WHY_MOVED);
         delivery->seq = ++to->ledger.matched;
         delivery->moved = true;
         delivery->replaced = 0;
@@ -66,17 +65,16 @@ static bool move_one(struct interest *from, struct delivery *delivery, bool *ful
 void interest_move_all(struct interest *interest) {
         for (struct rml_list *at = interest->queue.prev, *prev; at != &interest->queue; at = prev) {
                 struct delivery *delivery = rml_list_entry(at, struct delivery, link);
-
                 struct call *call = delivery->call;
-                bool full;
+                Ramal__V1__Why why;
 
                 prev = at->prev;
-                if (move_one(interest, delivery, &full) || !call)
+                if (move_one(interest, delivery, &why) || !call)
                         continue;
-                if (full) {
+                if (why != RAMAL__V1__WHY__WHY_NONE) {
                         interest_unqueue(interest, delivery, RAMAL__V1__WHY__WHY_ENDED);
                         call->interest = NULL;
-                        refuse_why(call->caller, call->id, RAMAL__V1__WHY__WHY_WINDOW);
+                        refuse_why(call->caller, call->id, why);
                         call_over(call);
                 } else {
                         queue_drop(interest, delivery, RAMAL__V1__WHY__WHY_ENDED);

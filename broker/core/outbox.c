@@ -3,9 +3,9 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/check.h"
+#include "message.h"
 
 /* A reader that is stuck with a few bytes holds a small chunk; whoever gets more gets large ones. */
 #define CHUNK_SMALL (4096u - sizeof(struct piece))
@@ -27,7 +27,7 @@ static struct piece *chunk_take(struct chunk_pool *pool, size_t room) {
                 piece = malloc(sizeof(*piece) + room);
                 if (!piece)
                         return NULL;
-                piece->blob = NULL;
+                piece->body = NULL;
                 piece->room = room;
         }
         piece->next = NULL;
@@ -37,16 +37,16 @@ static struct piece *chunk_take(struct chunk_pool *pool, size_t room) {
 }
 
 static void piece_drop(struct chunk_pool *pool, struct piece *piece) {
-        if (!piece->blob && piece->room == CHUNK_SMALL && pool->small_count < POOL_SMALL_MAX) {
+        if (!piece->body && piece->room == CHUNK_SMALL && pool->small_count < POOL_SMALL_MAX) {
                 piece->next = pool->small;
                 pool->small = piece;
                 pool->small_count++;
-        } else if (!piece->blob && piece->room == CHUNK_LARGE && pool->large_count < POOL_LARGE_MAX) {
+        } else if (!piece->body && piece->room == CHUNK_LARGE && pool->large_count < POOL_LARGE_MAX) {
                 piece->next = pool->large;
                 pool->large = piece;
                 pool->large_count++;
         } else {
-                rml_blob_unref(piece->blob);
+                body_unref(piece->body);
                 free(piece);
         }
 }
@@ -62,7 +62,7 @@ static void outbox_append(struct outbox *outbox, struct piece *piece) {
 uint8_t *outbox_reserve(struct outbox *outbox, struct chunk_pool *pool, size_t n) {
         struct piece *piece = outbox->last;
 
-        if (!piece || piece->blob || piece->room - piece->len < n) {
+        if (!piece || piece->body || piece->room - piece->len < n) {
                 size_t room = !outbox->first && n <= CHUNK_SMALL ? CHUNK_SMALL : n <= CHUNK_LARGE ? CHUNK_LARGE : n;
 
                 piece = chunk_take(pool, room);
@@ -80,21 +80,16 @@ void outbox_advance(struct outbox *outbox, size_t n) {
         outbox->put += n;
 }
 
-int outbox_put_blob(struct outbox *outbox, struct chunk_pool *pool, struct rml_span head, struct rml_blob *blob,
-                    struct rml_span span) {
+int outbox_put_body(struct outbox *outbox, size_t head_len, struct body *body) {
         struct piece *piece = malloc(sizeof(*piece));
-        uint8_t *out = piece ? outbox_reserve(outbox, pool, head.len) : NULL;
 
-        if (!out) {
-                free(piece);
+        if (!piece)
                 return -ENOMEM;
-        }
-        memcpy(out, head.data, head.len);
-        outbox_advance(outbox, head.len);
-        *piece = (struct piece){.blob = rml_blob_ref(blob), .data = span.data, .len = span.len};
+        outbox_advance(outbox, head_len);
+        *piece = (struct piece){.body = body_ref(body), .data = body->tail.data, .len = body->tail.len};
         outbox_append(outbox, piece);
-        outbox->bytes += span.len;
-        outbox->put += span.len;
+        outbox->bytes += body->tail.len;
+        outbox->put += body->tail.len;
         return 0;
 }
 

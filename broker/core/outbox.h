@@ -6,9 +6,11 @@
 
 #include "blob.h"
 
+struct body;
+
 struct piece {
         struct piece *next;
-        struct rml_blob *blob; /* NULL: a chunk, whose bytes follow */
+        struct body *body; /* NULL: a chunk, whose bytes follow */
         const uint8_t *data;
         size_t len, sent, room;
         uint8_t bytes[];
@@ -29,8 +31,9 @@ struct outbox {
 /* Room for n contiguous bytes at the end, or NULL without memory. Then outbox_advance() by what was written. */
 uint8_t *outbox_reserve(struct outbox *, struct chunk_pool *, size_t n);
 void outbox_advance(struct outbox *, size_t n);
-/* Puts a copied head and then bytes of a blob, shared, at the end: both or neither. Returns 0 or -ENOMEM. */
-int outbox_put_blob(struct outbox *, struct chunk_pool *, struct rml_span head, struct rml_blob *, struct rml_span);
+/* The head_len bytes that were written after outbox_reserve() and then the tail of a body, shared: both or neither.
+ * Returns 0 or -ENOMEM. */
+int outbox_put_body(struct outbox *, size_t head_len, struct body *);
 size_t outbox_spans(const struct outbox *, struct rml_span *spans, size_t max);
 void outbox_sent(struct outbox *, struct chunk_pool *, size_t n);
 void outbox_clear(struct outbox *, struct chunk_pool *);

@@ -14,7 +14,6 @@
 #include "interest.h"
 
 #define AHEAD_MAX (256u << 10)     /* committed ahead of the socket */
-#define PROGRESS_BYTES (64u << 10) /* of a half-read frame within frame_timeout_ns */
 
 struct peer *peer_find(const struct core *core, uint64_t id) {
         struct rml_table_node *node = id ? rml_table_find(&core->peers_by_id, rml_hash_u64(&core->config.seed, id, 2)) : NULL;
@@ -52,6 +51,11 @@ void peer_commit(struct peer *peer) {
                 } else if (!interest_commit(rml_container_of(top, struct interest, ready))) {
                         break;
                 }
+        }
+        /* With an empty output room cannot be the reason: it was memory, and nothing would ever wake this peer. */
+        if (rml_heap_top(&peer->ready) && !peer->outbox.bytes) {
+                peer->lost = true;
+                peer_touch(peer);
         }
 }
 
@@ -143,9 +147,12 @@ bool core_peer_has_output(const struct peer *peer) {
 struct peer *core_next_dirty(struct core *core) {
         struct rml_list *first;
 
-        while ((first = rml_list_first(&core->dirty))) {
-                struct peer *peer = rml_list_entry(first, struct peer, dirty_link);
+        while ((first = rml_list_first(&core->dirty)) || groups_tell(core)) {
+                struct peer *peer;
 
+                if (!first)
+                        continue;
+                peer = rml_list_entry(first, struct peer, dirty_link);
                 rml_list_remove(&peer->dirty_link);
                 if (peer->lost && peer->state != PEER_CLOSED) {
                         peer_end(peer, PEER_END_LOST, "out of memory");
@@ -241,13 +248,13 @@ static void peer_shut(struct peer *peer) {
                 return;
         peer->lost = true; /* nothing of what follows is said to it */
         calls_of_caller_gone(peer, RAMAL__V1__WHY__WHY_GONE, false);
+        free(peer->marks.items);
+        peer->marks = (struct mark_ring){0};
         rml_list_each_safe(at, &peer->interest_list)
                 interest_free(rml_list_entry(at, struct interest, link));
         peer->state = PEER_CLOSED;
         answers_clear(peer);
         outbox_clear(&peer->outbox, &core->pool);
-        free(peer->marks.items);
-        peer->marks = (struct mark_ring){0};
         peer->unread_answers = 0;
         free(peer->stash);
         peer->stash = NULL;
@@ -291,6 +298,8 @@ void peer_end(struct peer *peer, enum peer_end end, const char *how) {
                 peer->stash = NULL;
                 rml_list_remove(&peer->resumed_link);
                 peer->flush_ns = core_add_ns(core->now_ns, core->config.limits.flush_timeout_ns);
+                rml_list_each(at, &peer->interest_list)
+                        group_mute(rml_list_entry(at, struct interest, link));
                 rml_list_each_safe(at, &peer->interest_list) {
                         struct interest *interest = rml_list_entry(at, struct interest, link);
 
@@ -325,20 +334,22 @@ static bool peer_idle(const struct peer *peer) {
 }
 
 static bool peer_drained(const struct peer *peer) {
-        if (peer->served_count || peer->queued_count)
-                return false;
-        rml_list_each(at, &peer->interest_list)
-                if (rml_list_entry(at, struct interest, link)->ledger.in_flight)
-                        return false;
-        return true;
+        return !peer->served_count && !peer->queued_count && !peer->in_flight;
+}
+
+/* The broker stops: is there nothing more to expect from this peer? What it had sent when it was told is read first. */
+static bool peer_stopped(const struct peer *peer) {
+        const struct core *core = peer->core;
+
+        return core->stopping && peer_idle(peer) && !peer->call_count && peer_drained(peer) &&
+               core_add_ns(peer->heard_ns, STOP_QUIET_NS) <= core->now_ns &&
+               core_add_ns(core->stop_began_ns, STOP_QUIET_NS) <= core->now_ns;
 }
 
 void peer_check_flushed(struct peer *peer) {
-        struct core *core = peer->core;
-
         if (peer->state == PEER_DRAINING && peer_drained(peer))
                 peer_end(peer, PEER_END_BYE, "bye, drained");
-        if (peer->state == PEER_OPEN && core->stopping && peer_idle(peer) && !peer->call_count && !peer->served_count) {
+        if (peer->state == PEER_OPEN && peer_stopped(peer)) {
                 peer_end(peer, PEER_END_STOP, "the broker stops");
                 return;
         }

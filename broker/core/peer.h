@@ -17,6 +17,8 @@ enum peer_state {
         PEER_CLOSED,   /* its socket is to be closed */
 };
 
+#define PROGRESS_BYTES (64u << 10) /* of a half-read frame within frame_timeout_ns, or it is closed */
+
 /* Where in the output something ends: what is to happen when the socket has taken it. */
 enum mark_kind { MARK_DELIVERY, MARK_REPLY, MARK_ANSWER };
 struct mark {
@@ -50,6 +52,7 @@ struct peer {
         struct rml_framer framer;
         uint8_t *stash;                /* input that waits while paused */
         size_t stash_len;
+        uint64_t heard_ns;             /* when input came last */
         uint64_t progress_ns;          /* of the half-read frame */
         size_t progress_bytes;
         uint64_t id_last;              /* Frame.id */
@@ -75,7 +78,8 @@ struct peer {
         struct rml_heap ready;         /* what may be committed: ordered by acceptance */
         struct rml_heap_node answers_ready;
         struct rml_list answers;       /* struct answer.link */
-        size_t queued_bytes, queued_count; /* deliveries and replies that wait */
+        size_t queued_bytes, queued_count; /* deliveries and replies that wait, and what they cost */
+        uint64_t in_flight;            /* deliveries not confirmed, of all its interests */
         size_t unread_answers;         /* bytes that the broker itself answered and nobody took */
 
         struct rml_list link, dirty_link, closed_link, resumed_link, presence_link;

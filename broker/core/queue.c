@@ -14,30 +14,58 @@
 
 /* ---- bounds and charges ---- */
 
+_Static_assert(sizeof(struct delivery) <= MESSAGE_QUEUED_BYTES, "what a queued message costs");
+
 static bool budget_open(uint64_t used, uint64_t charge, uint64_t max) {
         return used == 0 || (used <= max && charge <= max - used);
 }
 
-/* Which bound stands in the way of queueing it, once `instead` (a queued one, or NULL) has made room? WHY_NONE: none. */
-static Ramal__V1__Why queue_bound_instead(const struct interest *interest, const struct message *message,
-                                             const struct delivery *instead) {
-        const struct peer *peer = interest->peer;
+Ramal__V1__Why budget_bound(const struct peer *peer, const struct message *message, uint64_t less, uint64_t freed) {
         const struct core *core = peer->core;
         const struct core_limits *limits = &core->config.limits;
+        uint64_t cost = (uint64_t)message->charge + MESSAGE_QUEUED_BYTES;
+
+        if (!budget_open(peer->queued_bytes - less, cost, limits->connection_bytes))
+                return RAMAL__V1__WHY__WHY_CONNECTION;
+        if (!budget_open(peer->account->queued_bytes - less, cost, account_bytes_max(core, peer->account)))
+                return RAMAL__V1__WHY__WHY_UID;
+        if (!message_fits(core, message, limits->broker_bytes + (freed <= UINT64_MAX - limits->broker_bytes ? freed : 0)))
+                return RAMAL__V1__WHY__WHY_BROKER;
+        return RAMAL__V1__WHY__WHY_NONE;
+}
+
+void budget_add(struct peer *peer, size_t charge) {
+        size_t cost = charge + MESSAGE_QUEUED_BYTES;
+
+        peer->queued_bytes += cost;
+        peer->queued_count++;
+        peer->account->queued_bytes += cost;
+        peer->core->queued_bytes += cost;
+        peer->core->queued_count++;
+}
+
+void budget_remove(struct peer *peer, size_t charge) {
+        size_t cost = charge + MESSAGE_QUEUED_BYTES;
+
+        rml_check(peer->queued_bytes >= cost && peer->account->queued_bytes >= cost && peer->core->queued_bytes >= cost);
+        peer->queued_bytes -= cost;
+        peer->queued_count--;
+        peer->account->queued_bytes -= cost;
+        peer->core->queued_bytes -= cost;
+        peer->core->queued_count--;
+}
+
+/* Which bound stands in the way of queueing it, once `instead` (a queued one, or NULL) has made room? WHY_NONE: none. */
+static Ramal__V1__Why queue_bound_instead(const struct interest *interest, const struct message *message,
+                                          const struct delivery *instead) {
         size_t less = instead ? instead->body->charge : 0;
-        uint64_t freed = instead && instead->body->refs == 1 ? less : 0;
+        uint64_t freed = instead && instead->body->refs == 1 ? less + MESSAGE_BODY_BYTES : 0;
         uint64_t count = interest->ledger.queued + (interest->grouped ? interest->ledger.in_flight : 0) - !!instead;
         uint64_t bytes = interest->queued_bytes + (interest->grouped ? interest->in_flight_bytes : 0) - less;
 
         if (count && (count >= interest->window_messages || !budget_open(bytes, message->charge, interest->window_bytes)))
                 return RAMAL__V1__WHY__WHY_WINDOW;
-        if (!budget_open(peer->queued_bytes - less, message->charge, limits->connection_bytes))
-                return RAMAL__V1__WHY__WHY_CONNECTION;
-        if (!budget_open(peer->account->queued_bytes - less, message->charge, account_bytes_max(core, peer->account)))
-                return RAMAL__V1__WHY__WHY_UID;
-        if (!message_fits(core, message, limits->broker_bytes + (freed <= UINT64_MAX - limits->broker_bytes ? freed : 0)))
-                return RAMAL__V1__WHY__WHY_BROKER;
-        return RAMAL__V1__WHY__WHY_NONE;
+        return budget_bound(interest->peer, message, instead ? less + MESSAGE_QUEUED_BYTES : 0, freed);
 }
 
 Ramal__V1__Why queue_bound(const struct interest *interest, const struct message *message) {
@@ -50,28 +78,16 @@ bool interest_has_room(const struct interest *interest, const struct message *me
 }
 
 static void charge_add(struct interest *interest, size_t charge) {
-        struct peer *peer = interest->peer;
-
         interest->ledger.queued++;
         interest->queued_bytes += charge;
-        peer->queued_bytes += charge;
-        peer->queued_count++;
-        peer->account->queued_bytes += charge;
-        peer->core->queued_bytes += charge;
-        peer->core->queued_count++;
+        budget_add(interest->peer, charge);
 }
 
 static void charge_remove(struct interest *interest, size_t charge) {
-        struct peer *peer = interest->peer;
-
-        rml_check(interest->queued_bytes >= charge && peer->queued_bytes >= charge && peer->account->queued_bytes >= charge);
+        rml_check(interest->queued_bytes >= charge);
         interest->ledger.queued--;
         interest->queued_bytes -= charge;
-        peer->queued_bytes -= charge;
-        peer->queued_count--;
-        peer->account->queued_bytes -= charge;
-        peer->core->queued_bytes -= charge;
-        peer->core->queued_count--;
+        budget_remove(interest->peer, charge);
 }
 
 /* ---- the queue ---- */
@@ -158,8 +174,7 @@ void queue_drop(struct interest *interest, struct delivery *delivery, Ramal__V1_
         queue_unlink(interest, delivery);
         interest->ledger.dropped++;
         interest->peer->core->counters.dropped++;
-        gap_add(interest, delivery->seq, delivery->body->charge, why);
-        gap_add_more(interest, delivery->replaced, delivery->replaced_last, why);
+        gap_add_delivery(interest, delivery, why);
         delivery_free(delivery);
         if (call) {
                 call->interest = NULL;
@@ -170,7 +185,7 @@ void queue_drop(struct interest *interest, struct delivery *delivery, Ramal__V1_
 void queue_drop_new(struct interest *interest, uint64_t seq, size_t charge, Ramal__V1__Why why) {
         interest->ledger.dropped++;
         interest->peer->core->counters.dropped++;
-        gap_add(interest, seq, charge, why);
+        gap_add(interest, seq, 1, charge, why);
         interest_update(interest);
 }
 
@@ -185,7 +200,7 @@ void interest_unqueue(struct interest *interest, struct delivery *delivery, Rama
                 interest->ledger.dropped++;
                 core->counters.dropped++;
         }
-        gap_add(interest, delivery->seq, delivery->body->charge, why);
+        gap_add_delivery(interest, delivery, why);
         delivery_free(delivery);
         interest_update(interest);
         group_changed(interest);
@@ -261,20 +276,10 @@ static bool queue_overflow(struct interest *interest, struct message *message, u
 
 /* ---- taking ---- */
 
-/* The shared blob of a message that is too large to be copied for each receiver. */
-static struct rml_blob *message_share(struct core *core, struct message *message) {
-        if (message->tail.len <= MESSAGE_COPY_MAX)
-                return NULL;
-        if (message->body)
-                return message->body->blob;
-        if (message->blob)
-                return message->blob;
-        return message->receivers > 1 && message_body(core, message) ? message->body->blob : NULL;
-}
-
 int interest_offer(struct interest *interest, struct message *message, struct call *call) {
         struct peer *peer = interest->peer;
         struct delivery *delivery;
+        struct body *share;
         Ramal__V1__Why why;
         uint64_t seq = interest->ledger.matched + 1;
 
@@ -282,12 +287,11 @@ int interest_offer(struct interest *interest, struct message *message, struct ca
          * was not given to one that is full. */
         if (rml_list_empty(&interest->queue) && !interest->gaps && credit_open(interest, message->charge) &&
             (call || !interest->grouped || interest_has_room(interest, message, &why)) &&
-            peer_clear(peer, RML_HEAD_BYTES_MAX + message->tail.len)) {
-                struct rml_blob *blob = message_share(peer->core, message);
+            peer_clear(peer, RML_HEAD_BYTES_MAX + message->tail.len) && message_share(peer->core, message, &share)) {
                 struct shipment shipment = {
                         .sender = &message->sender,
-                        .tail = blob && message->body ? message->body->tail : message->tail,
-                        .blob = blob,
+                        .tail = share ? share->tail : message->tail,
+                        .share = share,
                         .charge = message->charge,
                         .call = call,
                         .seq = seq,

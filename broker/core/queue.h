@@ -9,6 +9,7 @@
 
 struct call;
 struct interest;
+struct peer;
 
 /* A message that waits. */
 struct delivery {
@@ -26,6 +27,12 @@ void queue_put(struct interest *, struct delivery *, bool front);
 /* Takes a delivery out of the queue; the caller counts it elsewhere and frees it. */
 void queue_unlink(struct interest *, struct delivery *);
 void delivery_free(struct delivery *);
+
+/* The budgets above the window, for deliveries and replies alike: which one stands in the way of queueing `message`
+ * for that peer, once `less` bytes are out of its queues and `freed` out of the broker's? */
+Ramal__V1__Why budget_bound(const struct peer *, const struct message *, uint64_t less, uint64_t freed);
+void budget_add(struct peer *, size_t charge);
+void budget_remove(struct peer *, size_t charge);
 
 /* Which bound stands in the way of queueing it? WHY_NONE: none. */
 Ramal__V1__Why queue_bound(const struct interest *, const struct message *);

@@ -41,18 +41,18 @@ void refuse_limit(struct peer *peer, uint64_t id, enum limit limit) {
         refuse_status(peer, id, &refusal);
 }
 
-void refuse_why(struct peer *peer, uint64_t id, Ramal__V1__Why why) {
+static void refuse_bound(struct peer *peer, uint64_t id, Ramal__V1__Why why, const char *connection, const char *uid) {
         const struct core_limits *limits = &peer->core->config.limits;
         struct refusal refusal = {.code = RAMAL__V1__CODE__CODE_OVER_LIMIT};
 
         switch (why) {
         case RAMAL__V1__WHY__WHY_CONNECTION:
-                refusal.text = "the connections of all responders are full";
+                refusal.text = connection;
                 refusal.limit = "limits.connection_bytes";
                 refusal.value = limits->connection_bytes;
                 break;
         case RAMAL__V1__WHY__WHY_UID:
-                refusal.text = "the user of the responder has too much queued";
+                refusal.text = uid;
                 refusal.limit = "limits.uid_bytes";
                 refusal.value = limits->uid_bytes;
                 break;
@@ -69,6 +69,16 @@ void refuse_why(struct peer *peer, uint64_t id, Ramal__V1__Why why) {
         }
         event_add(peer->core, CORE_EVENT_LIMIT, peer, refusal.text);
         refuse_status(peer, id, &refusal);
+}
+
+void refuse_why(struct peer *peer, uint64_t id, Ramal__V1__Why why) {
+        refuse_bound(peer, id, why, "the connections of all responders are full",
+                     "the user of the responder has too much queued");
+}
+
+void refuse_reply(struct peer *caller, uint64_t id, Ramal__V1__Why why) {
+        refuse_bound(caller, id, why, "the reply does not fit what may be queued for this connection",
+                     "the reply does not fit what may be queued for this user");
 }
 
 bool refuse_sizes(const struct core *core, const struct rml_data *data, struct refusal *ret) {
@@ -121,9 +131,12 @@ static bool first_token_is(struct rml_span text, const char *word) {
         return rml_subject_token(&rest, &token) && rml_span_equal(token, rml_span_of(word));
 }
 
+/* A caller's own calls are bounded; what one peer serves is not. */
 static bool calls_between(const struct peer *caller, const struct peer *callee) {
-        rml_list_each(at, &callee->served)
-                if (rml_list_entry(at, struct call, callee_link)->caller == caller)
+        if (!callee->served_count)
+                return false;
+        rml_list_each(at, &caller->calls)
+                if (rml_list_entry(at, struct call, caller_link)->callee == callee)
                         return true;
         return false;
 }

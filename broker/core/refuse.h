@@ -16,6 +16,8 @@ enum limit {
 void refuse_limit(struct peer *, uint64_t id, enum limit);
 /* The same for the bound that kept a call from its responder. */
 void refuse_why(struct peer *, uint64_t id, Ramal__V1__Why);
+/* Or a reply from its caller. */
+void refuse_reply(struct peer *caller, uint64_t id, Ramal__V1__Why);
 
 /* Is the message too large? Then *ret (may be NULL) says by which limit. */
 bool refuse_sizes(const struct core *, const struct rml_data *, struct refusal *ret);

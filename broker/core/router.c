@@ -12,6 +12,8 @@
 #include "refuse.h"
 #include "subscribe.h"
 
+#define DRAIN_US_MAX UINT64_C(3600000000) /* an hour */
+
 static void malformed(struct peer *peer, const struct rml_raw *raw, size_t offset, const char *reason) {
         peer_goaway(peer, RAMAL__V1__CODE__CODE_MALFORMED, reason, raw->offset + offset);
 }
@@ -140,7 +142,7 @@ static void route_credit(struct peer *peer, const struct rml_raw *raw, const Ram
 }
 
 static void route_bye(struct peer *peer, uint64_t id, const Ramal__V1__Bye *bye) {
-        uint64_t drain_ns = bye->drain_us > UINT64_MAX / 1000 ? CORE_NEVER : bye->drain_us * 1000;
+        uint64_t drain_us = bye->drain_us < DRAIN_US_MAX ? bye->drain_us : DRAIN_US_MAX, drain_ns = drain_us * 1000;
 
         if (peer->state == PEER_DRAINING) {
                 answer_status(peer, id, RAMAL__V1__CODE__CODE_INVALID, "BYE was said already");

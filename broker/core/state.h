@@ -29,6 +29,8 @@ struct timer {
 };
 
 #define EVENTS_MAX 256u
+/* A peer that was told to go, and has been quiet for so long, has said all that it had to. */
+#define STOP_QUIET_NS UINT64_C(50000000)
 
 struct core {
         struct core_config config; /* allow lists are our own copies */
@@ -46,6 +48,7 @@ struct core {
         struct rml_table accounts;     /* struct account.node */
         struct rml_table groups;       /* named groups: struct group.node */
         struct rml_table names;        /* well-known names: struct group.node */
+        struct rml_table gangs;        /* of all groups: struct gang.node */
         struct rml_table calls_by_token, calls_by_id;
         struct rml_heap timers;        /* struct timer */
         struct chunk_pool pool;
@@ -55,6 +58,7 @@ struct core {
         struct rml_list resumed;       /* peers whose input waited and may go on */
         struct rml_list evicted;       /* interests to end once routing is over */
         struct rml_list changed_names; /* groups whose owner or queue changed: to be published */
+        struct rml_list untold_groups; /* `primary` groups whose members are to be told where they stand */
         struct rml_list changed_peers; /* peers whose coming or going is to be published */
 
         struct counters counters;
@@ -62,7 +66,7 @@ struct core {
         size_t event_first, event_count;
         uint64_t events_lost;
         bool settling, stopping;
-        uint64_t stop_ns;
+        uint64_t stop_ns, stop_began_ns, stop_look_ns; /* its end, its begin, when to look at all peers again */
 };
 
 void timer_set(struct core *, struct timer *, uint64_t at_ns); /* earlier or later: moves it */

@@ -31,6 +31,8 @@ static bool subscribe_check(struct peer *peer, const Ramal__V1__Subscribe *subsc
                 ret->text = "a name is a group of its own: SUBSCRIBE.group must be empty";
         else if (!subscribe->name && (subscribe->replace || subscribe->allow_replace || subscribe->no_queue))
                 ret->text = "replace, allow_replace and no_queue are for names";
+        else if ((subscribe->serve || subscribe->name) && subscribe->overflow != RAMAL__V1__OVERFLOW__OVERFLOW_DROP_OLD)
+                ret->text = "a serving interest has no overflow rule: when it is full its calls are refused";
         else if (!*subscribe->group && subscribe->policy != RAMAL__V1__POLICY__POLICY_LEAST_PENDING)
                 ret->text = "SUBSCRIBE.policy is a group's: name one";
         else

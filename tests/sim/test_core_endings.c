@@ -295,8 +295,95 @@ static void test_endings_stop_says_goaway_and_closes_who_is_idle(void **state) {
         fake_reply(server, token, "a");
         expect_reply(caller, id, 1, "a", false);
         world_turn(w);
+        assert_false(core_stopped(w->core)); /* somebody may still have something to say */
+        world_advance(w, MS(120));
         world_turn(w);
         assert_true(core_stopped(w->core));
+        world_free(w);
+}
+
+/* What was on its way when the broker began to stop is still read. */
+static void test_endings_stop_hears_who_speaks_at_once(void **state) {
+        (void)state;
+        struct world *w = world_start();
+        struct fake *from = fake_join(w, WORLD_UID), *to = fake_join(w, WORLD_UID);
+        subscribed(to, .sid = 1, .pattern = "a", .credit_messages = 10);
+        core_stop(w->core, MS(1000));
+        expect(to, RML_GOAWAY);
+        fake_publish(from, "a", "late");
+        expect_deliver(to, 1, 1, "late");
+        world_advance(w, MS(120));
+        world_turn(w);
+        assert_false(to->closed); /* it has not confirmed yet */
+        fake_confirm(to, 1, 1);
+        world_advance(w, MS(120));
+        world_turn(w);
+        assert_true(core_stopped(w->core));
+        world_free(w);
+}
+
+/* An INTEREST that waits to be sent does not take the news of the end to its own place, before the GAP. */
+static void test_endings_gap_comes_before_ended_also_behind_an_older_notice(void **state) {
+        (void)state;
+        struct world *w = world_start();
+        struct fake *from = fake_join(w, WORLD_UID), *first = fake_join(w, WORLD_UID), *second = fake_join(w, WORLD_UID);
+        expect_subscribed(first, SUBSCRIBE(first, .sid = 1, .pattern = "a", .group = "g", .policy = POLICY(PRIMARY)), OWNER, 0);
+        expect_subscribed(second, SUBSCRIBE(second, .sid = 1, .pattern = "a", .group = "g", .credit_messages = 1,
+                                            .window_messages = 2, .overflow = OVERFLOW_RULE(EVICT)), QUEUED, 1);
+        subscribed(second, .sid = 2, .pattern = "fill");
+        second->stuck = true;
+        for (unsigned i = 0; i < 10; i++)
+                fake_publish_bytes(from, "fill", 60000);
+        expect_status(first, fake_unsubscribe(first, 1), OK); /* "owner" waits behind the output */
+        for (unsigned i = 0; i < 5; i++)
+                fake_publish(from, "a", "x");
+        second->stuck = false;
+        world_turn(w);
+        bool told = false, ended = false;
+        const struct got *got;
+        while ((got = fake_next(second))) {
+                told = told || got->kind == RML_GAP;
+                if (got->kind == RML_INTEREST && GOT(got, Interest)->state == STATE(ENDED)) {
+                        assert_true(told);
+                        ended = true;
+                }
+        }
+        assert_true(ended);
+        world_free(w);
+}
+
+static void test_endings_queued_call_of_a_server_that_dies_draining_ends(void **state) {
+        (void)state;
+        struct world *w = world_start();
+        struct fake *caller = fake_join(w, WORLD_UID), *server = fake_join(w, WORLD_UID);
+        subscribed(server, .sid = 1, .pattern = "a", .serve = true, .credit_messages = 1);
+        uint64_t first = fake_call(caller, "a", "1", 0), second = fake_call(caller, "a", "2", 0);
+        expect_call(server, 1, "1");
+        fake_bye(server, true, 60000000);
+        fake_eof(server);
+        bool may_have_run[2] = {true, false};
+        for (unsigned i = 0; i < 2; i++) {
+                const struct got *got = expect(caller, RML_STATUS);
+                assert_int_equal(GOT(got, Status)->code, CODE(RESPONDER_GONE));
+                assert_int_equal(GOT(got, Status)->may_have_run, may_have_run[got->id == second]);
+                assert_true(got->id == first || got->id == second);
+        }
+        expect_nothing(caller);
+        world_free(w);
+}
+
+static void test_endings_half_read_frame_is_closed_in_time_while_draining_too(void **state) {
+        (void)state;
+        struct world *w = world_start();
+        struct fake *from = fake_join(w, WORLD_UID), *to = fake_join(w, WORLD_UID);
+        subscribed(to, .sid = 1, .pattern = "a", .credit_messages = 1);
+        fake_publish(from, "a", "x");
+        expect_deliver(to, 1, 1, "x");
+        fake_bye(to, true, UINT64_MAX);
+        fake_raw(to, "\0\0\1", 3);
+        world_advance(w, MS(31000));
+        world_turn(w);
+        assert_int_equal(GOT(expect(to, RML_GOAWAY), Goaway)->reason, CODE(TIMEOUT));
         world_free(w);
 }
 
@@ -336,6 +423,10 @@ int main(void) {
                 cmocka_unit_test(test_endings_of_clients_that_break_the_protocol),
                 cmocka_unit_test(test_endings_a_half_read_frame_is_closed_in_time),
                 cmocka_unit_test(test_endings_stop_says_goaway_and_closes_who_is_idle),
+                cmocka_unit_test(test_endings_stop_hears_who_speaks_at_once),
+                cmocka_unit_test(test_endings_gap_comes_before_ended_also_behind_an_older_notice),
+                cmocka_unit_test(test_endings_queued_call_of_a_server_that_dies_draining_ends),
+                cmocka_unit_test(test_endings_half_read_frame_is_closed_in_time_while_draining_too),
                 cmocka_unit_test(test_endings_stop_closes_the_rest_at_the_end_of_the_grace),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
