@@ -196,6 +196,27 @@ static void test_endings_drain_delivers_what_is_queued(void **state) {
         ramal_close(from);
 }
 
+/* The program takes them when it likes; the broker need not wait for that. */
+static void test_endings_drain_keeps_what_is_to_be_pulled(void **state) {
+        struct bus *bus = *state;
+        ramal_conn *conn = open_conn(&bus->ramald);
+        unsigned taken = 0;
+        ramal_sub *sub;
+        ramal_msg *msg;
+
+        ramal_subscribe_with(conn, RAMAL_INTEREST(.pattern = "a", .credit_messages = 4), NULL, NULL, &sub);
+        assert_int_equal(ramal_sync(conn, ramal_in_ms(WAIT_MS)), 0);
+        for (int i = 0; i < 50; i++)
+                assert_int_equal(ramal_publish(conn, "a", NULL, 0), 0);
+        assert_int_equal(ramal_sub_next(sub, ramal_in_ms(WAIT_MS), &msg), 0);
+        ramal_msg_unref(msg);
+        assert_int_equal(ramal_drain(conn, ramal_in_ms(WAIT_MS)), 0);
+        for (; ramal_sub_next(sub, 0, &msg) == 0; taken++)
+                ramal_msg_unref(msg);
+        assert_int_equal(taken, 49);
+        ramal_close(conn);
+}
+
 static void test_endings_drain_keeps_its_deadline(void **state) {
         struct bus *bus = *state;
         struct seen seen = {.losses = 0};
@@ -274,6 +295,7 @@ int main(void) {
                 TEST(test_endings_broker_that_hangs_holds_nobody),
                 TEST(test_endings_waits_for_a_broker_that_is_not_there_yet),
                 TEST(test_endings_drain_delivers_what_is_queued),
+                TEST(test_endings_drain_keeps_what_is_to_be_pulled),
                 TEST(test_endings_drain_keeps_its_deadline),
                 TEST(test_endings_foreign_loop_needs_one_descriptor_only),
         };

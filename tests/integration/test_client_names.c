@@ -170,12 +170,50 @@ static void test_names_wait_returns_when_somebody_comes(void **state) {
         ramal_close(conn);
 }
 
+struct waiter {
+        ramal_conn *conn;
+        uint64_t owner;
+        int result;
+};
+
+static void *wait_for_name(void *user) {
+        struct waiter *waiter = user;
+        ramal_error error;
+
+        waiter->result = ramal_wait_name(waiter->conn, "org.late", ramal_in_ms(WAIT_MS), &waiter->owner, &error);
+        return NULL;
+}
+
+/* What happened while the connection was away is not missed: the name is taken before the waiter is back. */
+static void test_names_wait_outlives_a_broker(void **state) {
+        struct bus *bus = *state;
+        struct waiter waiter = {.conn = open_with(&bus->ramald, (ramal_options){.backoff_min_ns = 800000000})};
+        const struct timespec pause = {.tv_nsec = 50000000};
+        struct names names = {.owner = 0};
+        pthread_t thread;
+
+        assert_int_equal(pthread_create(&thread, NULL, wait_for_name, &waiter), 0);
+        nanosleep(&pause, NULL);
+        ramald_kill(&bus->ramald);
+        ramald_restart(&bus->ramald);
+        ramal_conn *owner = open_conn(&bus->ramald);
+        ramal_sub *sub = NULL;
+        assert_int_equal(ramal_claim(owner, "org.late", 0, answer, &names, &sub), 0);
+        assert_int_equal(ramal_sub_confirm(sub, ramal_in_ms(WAIT_MS), NULL), 0);
+        pthread_join(thread, NULL);
+        assert_int_equal(waiter.result, 0);
+        assert_int_equal(waiter.owner, ramal_conn_peer(owner));
+        ramal_close(waiter.conn);
+        ramal_close(owner);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 TEST(test_names_owner_answers_and_the_next_takes_over),
                 TEST(test_names_flags_decide_who_gives_way),
                 TEST(test_names_watch_tells_the_present_and_every_change),
                 TEST(test_names_wait_returns_when_somebody_comes),
+                TEST(test_names_wait_outlives_a_broker),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

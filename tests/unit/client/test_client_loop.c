@@ -10,7 +10,9 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 static size_t descriptors(void) {
@@ -248,6 +250,200 @@ static void test_loop_stop_in_a_signal_handler(void **state) {
         stop(&fake, conn);
 }
 
+/* The waker has set its flag and not written yet: its write must wake, once, and be taken. */
+static void test_loop_wake_up_under_way_is_neither_lost_nor_kept(void **state) {
+        unsigned count = 0;
+        struct fake fake;
+        ramal_conn *conn = subscribed(&fake, &count);
+        const uint64_t one = 1;
+
+        (void)state;
+        atomic_store(&conn->woken, true);
+        assert_int_equal(ramal_dispatch(conn, 0), 0);
+        assert_false(readable(conn, 0));
+        assert_int_equal(write(conn->event, &one, sizeof(one)), sizeof(one));
+        assert_true(readable(conn, FAKE_MS));
+        assert_int_equal(ramal_dispatch(conn, 0), 0);
+        assert_false(readable(conn, 0));
+        stop(&fake, conn);
+}
+
+static void count_run(ramal_conn *conn, void *user) {
+        (void)conn;
+        ++*(unsigned *)user;
+}
+
+static uint64_t thread_cpu_ns(void) {
+        struct timespec ts;
+
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+        return (uint64_t)ts.tv_sec * RML_NS_PER_S + (uint64_t)ts.tv_nsec;
+}
+
+static void ask_with_a_post_pending(ramal_conn *conn, const ramal_msg *msg, void *user) {
+        (void)msg;
+        assert_int_equal(ramal_post(conn, count_run, user), 0);
+        uint64_t cpu = thread_cpu_ns();
+        assert_int_equal(ramal_request(conn, "svc", NULL, 0, ramal_in_ms(200), NULL, NULL), -ETIMEDOUT);
+        assert_true(thread_cpu_ns() - cpu < 100 * RML_NS_PER_MS);
+        assert_int_equal(*(unsigned *)user, 0);
+}
+
+static void test_loop_post_does_not_keep_a_blocking_callback_awake(void **state) {
+        unsigned ran = 0;
+        struct fake fake;
+        fake_start(&fake);
+        ramal_conn *conn = fake_open(&fake, NULL);
+
+        (void)state;
+        ramal_subscribe(conn, "a", ask_with_a_post_pending, &ran, NULL);
+        fake_deliver(&fake, 1, 1, "a", "x");
+        fake_settle(conn);
+        assert_int_equal(ran, 1); /* and it was not forgotten */
+        stop(&fake, conn);
+}
+
+static void test_loop_flush_runs_no_callback_and_leaves_the_descriptor_readable(void **state) {
+        const size_t size = 6 << 20;
+        char *big = calloc(1, size);
+        unsigned count = 0;
+        struct fake fake;
+        ramal_conn *conn = subscribed(&fake, &count);
+
+        (void)state;
+        assert_non_null(big);
+        /* More than the socket takes, so that the flush waits and reads. */
+        assert_int_equal(ramal_publish(conn, "b", big, size), 0);
+        fake_deliver(&fake, 1, 1, "a", "x");
+        assert_int_equal(ramal_flush(conn, ramal_in_ms(20)), -ETIMEDOUT);
+        assert_int_equal(count, 0);
+        assert_true(readable(conn, 0));
+        assert_int_equal(ramal_dispatch(conn, 0), 1);
+        assert_int_equal(count, 1);
+        free(big);
+        stop(&fake, conn);
+}
+
+static void test_loop_sync_ends_with_the_connection(void **state) {
+        unsigned count = 0;
+        struct fake fake;
+        ramal_conn *conn = subscribed(&fake, &count);
+
+        (void)state;
+        shutdown(fake.sock, SHUT_WR); /* it is lost before the answer */
+        uint64_t start = ramal_now();
+        assert_int_equal(ramal_sync(conn, ramal_in_ms(FAKE_MS)), -ECONNRESET);
+        assert_true(ramal_now() - start < FAKE_MS / 2 * RML_NS_PER_MS);
+        stop(&fake, conn);
+}
+
+static void test_loop_blocking_while_corked_sends_first(void **state) {
+        unsigned count = 0;
+        struct fake fake;
+        ramal_conn *conn = subscribed(&fake, &count);
+        ramal_msg *reply;
+
+        (void)state;
+        ramal_cork(conn);
+        assert_int_equal(ramal_publish(conn, "b", "x", 1), 0);
+        assert_false(fake_has_frame(&fake));
+        assert_int_equal(ramal_request(conn, "svc", NULL, 0, ramal_in_ms(20), &reply, NULL), -ETIMEDOUT);
+        fake_expect(&fake, RML_PUBLISH);
+        fake_expect(&fake, RML_CALL);
+        assert_int_equal(ramal_uncork(conn), 0);
+        stop(&fake, conn);
+}
+
+static void test_loop_descriptor_stays_readable_once_it_is_over(void **state) {
+        struct fake fake;
+        fake_start(&fake);
+        ramal_conn *conn = fake_open(&fake, &(ramal_options){.size = sizeof(ramal_options), .no_reconnect = true});
+
+        (void)state;
+        fake_hang_up(&fake);
+        assert_true(readable(conn, FAKE_MS));
+        while (ramal_conn_state(conn) != RAMAL_CLOSED)
+                assert_true(ramal_dispatch(conn, 0) >= 0);
+        assert_true(readable(conn, 0));
+        assert_int_equal(ramal_dispatch(conn, 0), -ESHUTDOWN);
+        assert_true(readable(conn, 0));
+        stop(&fake, conn);
+}
+
+static void test_loop_tcp_program_that_slept_long_is_not_cut_off(void **state) {
+        unsigned count = 0;
+        struct fake fake;
+        ramal_conn *conn = subscribed(&fake, &count);
+        uint64_t now = ramal_now() + 200 * RML_NS_PER_S;
+
+        (void)state;
+        conn->targets[0].addr.kind = RML_ADDR_TCP;
+        conn->heard_at = now - 100 * RML_NS_PER_S;
+        conn->probe_at = now - 70 * RML_NS_PER_S;
+        rml_probe(conn, now); /* asks */
+        fake_expect(&fake, RML_PING);
+        rml_probe(conn, now + RML_NS_PER_MS);
+        assert_int_equal(conn->broken, 0);
+        rml_probe(conn, now + 2 * RML_IDLE_NS); /* nobody there */
+        assert_int_equal(conn->broken, -ETIMEDOUT);
+        conn->targets[0].addr.kind = RML_ADDR_UNIX;
+        stop(&fake, conn);
+}
+
+static void test_loop_options_without_size_are_refused(void **state) {
+        ramal_interest interest = {.pattern = "a"};
+        ramal_options options = {.no_reconnect = true};
+        ramal_request_options request = {.type = "t"};
+        ramal_publish_options publish = {.type = "t"};
+        /* An older program has fewer fields, a newer one more. */
+        struct {
+                ramal_publish_options known;
+                char unknown[64];
+        } newer = {.known = {.size = sizeof(newer), .type = "new"}};
+        ramal_publish_options older = {.size = offsetof(ramal_publish_options, headers), .type = "old", .header_count = 1};
+        unsigned count = 0;
+        ramal_error error;
+        struct fake fake;
+        ramal_conn *conn = subscribed(&fake, &count), *none;
+
+        (void)state;
+        assert_int_equal(ramal_open_async(&options, &none, &error), -EINVAL);
+        assert_non_null(strstr(error.message, "size"));
+        assert_int_equal(ramal_subscribe_with(conn, &interest, on_msg, NULL, NULL), -EINVAL);
+        assert_int_equal(ramal_publish_with(conn, "b", NULL, 0, &publish), -EINVAL);
+        assert_int_equal(ramal_request_with(conn, "b", NULL, 0, &request, RAMAL_NEVER, NULL, &error), -EINVAL);
+        assert_non_null(strstr(error.message, "size"));
+        assert_int_equal(ramal_publish_with(conn, "b", NULL, 0, &newer.known), 0);
+        fake_expect(&fake, RML_PUBLISH);
+        assert_memory_equal(fake.data.type.data, "new", 3);
+        assert_int_equal(ramal_publish_with(conn, "b", NULL, 0, &older), 0);
+        fake_expect(&fake, RML_PUBLISH);
+        assert_memory_equal(fake.data.type.data, "old", 3);
+        stop(&fake, conn);
+}
+
+static void test_loop_sent_away_for_cause_lengthens_the_pauses(void **state) {
+        const ramal_options options = {
+                .size = sizeof(options), .backoff_min_ns = RML_NS_PER_MS, .backoff_max_ns = 8 * RML_NS_PER_MS};
+        Ramal__V1__Goaway goaway = RAMAL__V1__GOAWAY__INIT;
+        struct fake fake;
+        fake_start(&fake);
+        ramal_conn *conn = fake_open(&fake, &options);
+
+        (void)state;
+        goaway.reason = RAMAL__V1__CODE__CODE_MALFORMED;
+        for (unsigned i = 1; i <= 3; i++) {
+                fake_send(&fake, RML_GOAWAY, 0, &goaway.base);
+                fake_hang_up(&fake);
+                fake_welcome(&fake, conn);
+                assert_int_equal(conn->attempts, i);
+        }
+        fake_hang_up(&fake); /* no fault of ours */
+        fake_welcome(&fake, conn);
+        assert_int_equal(conn->attempts, 1);
+        stop(&fake, conn);
+}
+
 /* ---- fork ---- */
 
 static void test_loop_fork_leaves_the_connection_to_the_parent(void **state) {
@@ -322,6 +518,15 @@ int main(void) {
                 cmocka_unit_test(test_loop_posts_not_run_are_freed_at_close),
                 cmocka_unit_test(test_loop_stop_ends_every_wait_until_run_has_told),
                 cmocka_unit_test(test_loop_stop_in_a_signal_handler),
+                cmocka_unit_test(test_loop_wake_up_under_way_is_neither_lost_nor_kept),
+                cmocka_unit_test(test_loop_post_does_not_keep_a_blocking_callback_awake),
+                cmocka_unit_test(test_loop_flush_runs_no_callback_and_leaves_the_descriptor_readable),
+                cmocka_unit_test(test_loop_sync_ends_with_the_connection),
+                cmocka_unit_test(test_loop_blocking_while_corked_sends_first),
+                cmocka_unit_test(test_loop_descriptor_stays_readable_once_it_is_over),
+                cmocka_unit_test(test_loop_tcp_program_that_slept_long_is_not_cut_off),
+                cmocka_unit_test(test_loop_options_without_size_are_refused),
+                cmocka_unit_test(test_loop_sent_away_for_cause_lengthens_the_pauses),
                 cmocka_unit_test(test_loop_fork_leaves_the_connection_to_the_parent),
                 cmocka_unit_test(test_loop_close_leaves_no_descriptor),
                 cmocka_unit_test(test_loop_close_says_goodbye_and_waits_for_the_answer),

@@ -346,6 +346,48 @@ static void test_serve_name_without_handler_answers_for_it(void **state) {
         stop(&fake, conn);
 }
 
+static void test_serve_request_on_its_way_to_a_cancelled_service_is_answered(void **state) {
+        struct served served = {.requests = 0};
+        struct fake fake;
+        fake_start(&fake);
+        ramal_conn *conn = fake_open(&fake, NULL);
+        ramal_sub *sub;
+
+        (void)state;
+        assert_int_equal(ramal_serve(conn, "svc", on_request, &served, &sub), 0);
+        fake_expect(&fake, RML_SUBSCRIBE);
+        fake_request(&fake, 1, 1, 77, 0, "svc", "q");
+        ramal_sub_cancel(sub);
+        fake_settle(conn);
+        assert_int_equal(served.requests, 0);
+        fake_expect(&fake, RML_UNSUBSCRIBE);
+        fake_expect(&fake, RML_REPLY);
+        assert_int_equal(fake.data.token, 77);
+        assert_true(fake.data.code == RAMAL_REMOTE_NO_HANDLER);
+        stop(&fake, conn);
+}
+
+static void test_serve_stream_room_that_came_before_the_callback_is_told(void **state) {
+        static char piece[200 << 10];
+        struct served served = {.requests = 0};
+        struct fake fake;
+        ramal_conn *conn = serve(&fake, &served);
+
+        (void)state;
+        fake_request(&fake, 1, 1, 5, 0, "svc.a", "q");
+        fake_settle(conn);
+        fake_expect(&fake, RML_CREDIT);
+        ramal_req_on_writable(served.req, NULL, NULL);
+        assert_int_equal(ramal_reply_more(served.req, piece, sizeof(piece)), 0);
+        assert_int_equal(ramal_reply_more(served.req, piece, sizeof(piece)), -EAGAIN);
+        send_credit(&fake, conn, 5, 1);
+        ramal_req_on_writable(served.req, on_writable, &served);
+        fake_settle(conn);
+        assert_int_equal(served.writable, 1);
+        ramal_req_drop(served.req);
+        stop(&fake, conn);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_serve_replies_at_once_and_confirms),
@@ -360,6 +402,8 @@ int main(void) {
                 cmocka_unit_test(test_serve_reply_too_long_is_an_error_for_both),
                 cmocka_unit_test(test_serve_request_of_a_lost_connection_is_cancelled),
                 cmocka_unit_test(test_serve_name_without_handler_answers_for_it),
+                cmocka_unit_test(test_serve_request_on_its_way_to_a_cancelled_service_is_answered),
+                cmocka_unit_test(test_serve_stream_room_that_came_before_the_callback_is_told),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,7 +12,7 @@
 struct log {
         char text[512];
         ramal_sub *cancel; /* to cancel in the next callback */
-        ramal_sub *sub;
+        ramal_sub *sub, *pull;
         ramal_msg *kept;
         bool close;
         int blocked; /* what a blocking call inside the callback returned */
@@ -432,8 +432,10 @@ static void test_subscribe_blocking_in_a_callback_keeps_the_others_waiting_in_or
         fake_gap(&fake, 1, 3, 3, 1);
         fake_deliver(&fake, 1, 4, "a.d", "four");
         fake_reply(&fake, fake.frame.id + 1, 1, false, "yes");
+        uint64_t start = ramal_now();
         fake_settle(conn);
         assert_int_equal(log.blocked, 0);
+        assert_true(ramal_now() - start < FAKE_MS / 2 * RML_NS_PER_MS); /* it had been read already */
         assert_string_equal(log.text, "m:one/a.b r:yes m:two/a.c g:3-3/1 m:four/a.d");
         fake_hang_up(&fake);
         ramal_close(conn);
@@ -458,6 +460,83 @@ static void test_subscribe_own_call_in_a_callback_is_a_deadlock(void **state) {
         uint64_t id = fake.frame.id;
         fake_expect(&fake, RML_CANCEL);
         assert_int_equal(fake_control(&fake, Cancel)->call, id);
+        fake_hang_up(&fake);
+        ramal_close(conn);
+        fake_stop(&fake);
+}
+
+/* Nobody blocks on it, so it waits for its turn. */
+static void test_subscribe_own_call_that_nobody_blocks_on_is_no_deadlock(void **state) {
+        struct log log = {.request = "svc"};
+        struct rml_hop hop = {.sid = 1, .seq = 2, .token = 8, .flags = RAMAL__V1__DATA_FLAG__DATA_FLAG_CALL};
+        struct fake fake;
+        fake_start(&fake);
+        ramal_conn *conn = fake_open(&fake, NULL);
+        ramal_call *call;
+        ramal_msg *reply;
+        ramal_error error;
+
+        (void)state;
+        subscribe(&fake, conn, (ramal_interest){.window_messages = 0}, ask_inside, &log);
+        assert_int_equal(ramal_request_async(conn, "a.self", NULL, 0, ramal_in_ms(FAKE_MS), NULL, NULL, &call), 0);
+        fake_expect(&fake, RML_CALL);
+        uint64_t id = fake.frame.id;
+        fake_deliver(&fake, 1, 1, "a.b", "one");
+        fake_data(&fake, RML_DELIVER, id, &hop, "a.self", NULL);
+        fake_reply(&fake, id + 1, 1, false, "yes"); /* to what the callback asks */
+        fake_settle(conn);
+        assert_int_equal(log.blocked, 0);
+        assert_int_equal(ramal_call_next(call, 0, &reply, &error), -ETIMEDOUT);
+        assert_false(ramal_call_ended(call));
+        fake_hang_up(&fake);
+        ramal_close(conn);
+        fake_stop(&fake);
+}
+
+static void pull_inside(ramal_conn *conn, const ramal_msg *msg, void *user) {
+        struct log *log = user;
+        ramal_msg *other;
+
+        (void)conn, (void)msg;
+        log->blocked = ramal_sub_next(log->pull, ramal_in_ms(FAKE_MS), &other);
+        ramal_msg_unref(other);
+}
+
+static void test_subscribe_pull_in_a_callback_hears_that_it_ended(void **state) {
+        Ramal__V1__Interest interest = RAMAL__V1__INTEREST__INIT;
+        struct log log = {.blocked = 0};
+        struct fake fake;
+        fake_start(&fake);
+        ramal_conn *conn = fake_open(&fake, NULL);
+
+        (void)state;
+        log.pull = subscribe(&fake, conn, (ramal_interest){.window_messages = 0}, NULL, NULL);
+        ramal_subscribe(conn, "b", pull_inside, &log, NULL);
+        fake_deliver(&fake, 2, 1, "b", "go");
+        interest.sid = 1;
+        interest.state = RAMAL__V1__STATE__STATE_ENDED;
+        interest.why = RAMAL__V1__WHY__WHY_EVICTED;
+        fake_send(&fake, RML_INTEREST, 0, &interest.base);
+        fake_settle(conn);
+        assert_int_equal(log.blocked, -ENODATA);
+        fake_hang_up(&fake);
+        ramal_close(conn);
+        fake_stop(&fake);
+}
+
+static void test_subscribe_gap_alone_is_something_to_pull(void **state) {
+        struct log log = {.blocked = 0};
+        struct fake fake;
+        fake_start(&fake);
+        ramal_conn *conn = fake_open(&fake, NULL);
+        ramal_msg *msg;
+
+        (void)state;
+        ramal_sub *sub = subscribe(&fake, conn, (ramal_interest){.on_gap = on_gap, .user = &log}, NULL, NULL);
+        fake_gap(&fake, 1, 1, 4, 4);
+        assert_int_equal(ramal_wait(conn, ramal_in_ms(FAKE_MS)), 1);
+        assert_int_equal(ramal_sub_next(sub, 0, &msg), -ETIMEDOUT);
+        assert_string_equal(log.text, "g:1-4/4");
         fake_hang_up(&fake);
         ramal_close(conn);
         fake_stop(&fake);
@@ -496,6 +575,9 @@ int main(void) {
                 cmocka_unit_test(test_subscribe_cancelled_in_its_state_callback),
                 cmocka_unit_test(test_subscribe_blocking_in_a_callback_keeps_the_others_waiting_in_order),
                 cmocka_unit_test(test_subscribe_own_call_in_a_callback_is_a_deadlock),
+                cmocka_unit_test(test_subscribe_own_call_that_nobody_blocks_on_is_no_deadlock),
+                cmocka_unit_test(test_subscribe_pull_in_a_callback_hears_that_it_ended),
+                cmocka_unit_test(test_subscribe_gap_alone_is_something_to_pull),
                 cmocka_unit_test(test_subscribe_close_in_a_callback_is_safe),
         };
 
