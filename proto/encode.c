@@ -101,13 +101,20 @@ static uint8_t *put_ext(uint8_t *out, const struct rml_hop *hop) {
         return close_length(start, out, 0);
 }
 
+/* What a delivery's hop header usually takes: makes the outer length's width a good guess. */
+#define HOP_BYTES_USUAL 36u
+
 size_t rml_put_head(uint8_t *out, enum rml_kind kind, uint64_t id, const struct rml_hop *hop, size_t tail_len) {
         uint8_t *prefix = out;
 
         rml_check(kind >= RML_PUBLISH && kind < 16 && tail_len < UINT32_MAX);
         out = put_uint(out + RML_PREFIX_BYTES, 1, id);
 
-        uint8_t *start = open_length(out, kind);
+        /* On the way of every message: room for the length that is likely, and what was written moves only if that was
+         * wrong. */
+        size_t guess = rml_varint_len(tail_len + HOP_BYTES_USUAL);
+        *out = (uint8_t)((unsigned)kind << 3 | WIRE_BYTES);
+        uint8_t *start = out + 1 + guess;
         out = put_uint(start, 1, hop->sid);
         out = put_uint(out, 2, hop->token);
         out = put_uint(out, 3, hop->flags);
@@ -120,7 +127,13 @@ size_t rml_put_head(uint8_t *out, enum rml_kind kind, uint64_t id, const struct 
         out = put_bytes(out, 9, hop->text);
         if (hop->key.len > 0 || hop->stream_credit > 0)
                 out = put_ext(out, hop);
-        out = close_length(start, out, tail_len);
+
+        size_t written = (size_t)(out - start), width = rml_varint_len(written + tail_len);
+        if (width != guess) {
+                memmove(start - guess + width, start, written);
+                out = out - guess + width;
+        }
+        rml_put_varint(start - guess, written + tail_len);
 
         uint64_t len = (uint64_t)(out - prefix) - RML_PREFIX_BYTES + tail_len;
         rml_check(len <= UINT32_MAX);
