@@ -53,6 +53,14 @@ int rml_ping(ramal_conn *conn, struct rml_ping *ping) {
         return r;
 }
 
+/* Asks for the library itself. Silence is counted from here, however long nobody has looked at the socket. */
+void rml_probe_now(ramal_conn *conn, uint64_t now) {
+        conn->probe_bytes = 0;
+        conn->probe_at = RAMAL_NEVER;
+        if (!conn->probe.pending.waiting && rml_ping(conn, &conn->probe) == 0)
+                conn->heard_at = now;
+}
+
 /* Called once a turn: asks the broker now and then what it has, so that a loss can be told apart from success; and,
  * over TCP, whether it is still there. */
 void rml_probe(ramal_conn *conn, uint64_t now) {
@@ -71,9 +79,7 @@ void rml_probe(ramal_conn *conn, uint64_t now) {
                 return;
         }
         if (now >= conn->probe_at) {
-                conn->probe_bytes = 0;
-                conn->probe_at = RAMAL_NEVER;
-                rml_ping(conn, &conn->probe);
+                rml_probe_now(conn, now);
                 if (tcp)
                         conn->probe_at = now + 2 * RML_IDLE_NS;
         } else if (conn->probe_at == RAMAL_NEVER) {

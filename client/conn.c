@@ -82,11 +82,17 @@ static char *copy_text(const char *text, bool *failed) {
         return copy;
 }
 
+/* A time span given by the program, short enough to be added to a time of day. */
+static uint64_t span_or(uint64_t given, uint64_t otherwise) {
+        return given ? rml_min64(given, RML_SPAN_NS_MAX) : otherwise;
+}
+
 static int take_options(ramal_conn *conn, const ramal_options *given, ramal_error *err) {
         ramal_options options;
         bool failed = false;
 
-        RML_TAKE_OPTIONS(&options, given);
+        if (RML_TAKE_OPTIONS(conn, &options, given) < 0)
+                return rml_error_copy(err, &conn->error);
         const char *app = options.app ? options.app : program_invocation_short_name;
         struct rml_span app_span = rml_span_text(app);
         if (app_span.len > RML_APP_BYTES_MAX || !rml_utf8_valid(app_span)) {
@@ -103,9 +109,9 @@ static int take_options(ramal_conn *conn, const ramal_options *given, ramal_erro
                 return rml_error(err, -ENOMEM, "no memory left");
         conn->bus = options.bus;
         conn->out_max = options.out_bytes_max ? options.out_bytes_max : RML_OUT_BYTES_DEFAULT;
-        conn->connect_timeout = options.connect_timeout_ns ? options.connect_timeout_ns : 5 * RML_NS_PER_S;
-        conn->backoff_min = options.backoff_min_ns ? options.backoff_min_ns : 50 * RML_NS_PER_MS;
-        conn->backoff_max = options.backoff_max_ns ? options.backoff_max_ns : 5 * RML_NS_PER_S;
+        conn->connect_timeout = span_or(options.connect_timeout_ns, 5 * RML_NS_PER_S);
+        conn->backoff_min = span_or(options.backoff_min_ns, 50 * RML_NS_PER_MS);
+        conn->backoff_max = span_or(options.backoff_max_ns, 5 * RML_NS_PER_S);
         conn->no_reconnect = options.no_reconnect;
         conn->wait_broker = options.wait_broker;
         conn->no_spin = options.no_spin;
@@ -188,7 +194,11 @@ void rml_enter(ramal_conn *conn) {
 bool rml_leave(ramal_conn *conn) {
         bool open = !conn->closed;
 
-        if (--conn->busy == 0 && !open)
+        if (--conn->busy > 0)
+                return open;
+        if (open)
+                rml_io_settle(conn);
+        else
                 conn_free(conn);
         return open;
 }
@@ -250,7 +260,6 @@ static void say_goodbye(ramal_conn *conn) {
         struct rml_ping answer = {.result = 1};
 
         rml_confirm_all(conn);
-        conn->in_callback = true; /* whatever comes runs nothing */
         if (rml_out_control(conn, RML_BYE, rml_ask(conn, &answer.pending, RML_ASK_BYE), &bye.base) == 0) {
                 while (answer.result > 0 && !conn->broken && !conn->out_dead && ramal_now() < until) {
                         rml_out_send(conn);
@@ -260,7 +269,6 @@ static void say_goodbye(ramal_conn *conn) {
                 }
         }
         rml_ask_forget(conn, &answer.pending);
-        conn->in_callback = false;
 }
 
 uint64_t ramal_close(ramal_conn *conn) {
@@ -268,7 +276,6 @@ uint64_t ramal_close(ramal_conn *conn) {
 
         if (!conn || conn->closed)
                 return 0;
-        bool nested = conn->in_callback;
         if (rml_alive(conn)) {
                 if (conn->phase == RML_PHASE_UP && !conn->out_dead && !conn->broken && !conn->draining)
                         say_goodbye(conn);
@@ -278,7 +285,6 @@ uint64_t ramal_close(ramal_conn *conn) {
                 conn->busy = 0; /* the functions under way are the parent's */
         }
         conn->closed = true;
-        conn->in_callback = nested;
         if (conn->busy == 0)
                 conn_free(conn);
         return unsent;
@@ -312,6 +318,7 @@ static int drain(ramal_conn *conn, uint64_t deadline) {
         bye.drain = 1;
         bye.drain_us = deadline > now ? (deadline - now) / 1000 + 1 : 1;
         conn->draining = true;
+        rml_list_each(node, &conn->subs) rml_sub_confirm_queued(rml_list_entry(node, ramal_sub, link));
         rml_confirm_all(conn);
         int asked = rml_out_control(conn, RML_BYE, rml_ask(conn, &answer.pending, RML_ASK_BYE), &bye.base);
         while (asked == 0 && answer.result > 0) {

@@ -12,6 +12,9 @@
 
 #include "client/objects.h"
 
+#include <errno.h>
+#include <string.h>
+
 /* ---- the connection ---- */
 
 enum rml_phase {
@@ -89,7 +92,8 @@ struct ramal_conn {
         uint64_t attempt_until;
         bool again; /* IDLE: the listen queue was full: the same target again */
         unsigned attempts;
-        bool ever; /* was connected once */
+        bool ever;       /* was connected once */
+        uint64_t losses; /* how often it was lost since */
         uint8_t token[RML_TOKEN_BYTES], nonce[RML_NONCE_BYTES];
         ramal_error error;
         ramal_error goaway; /* code 0: none came */
@@ -110,8 +114,8 @@ struct ramal_conn {
         /* out */
         struct rml_out out;
         unsigned corked;
-        bool wants_room; /* somebody got -EAGAIN */
-        uint64_t ids;    /* last Frame.id */
+        size_t wants_room; /* somebody got -EAGAIN for so many bytes; 0: nobody */
+        uint64_t ids;      /* last Frame.id */
         uint64_t published, accepted, refused;
         uint64_t probe_bytes, probe_at;
         struct rml_ping probe;
@@ -158,7 +162,9 @@ int rml_io_init(ramal_conn *);
 void rml_io_deinit(ramal_conn *);
 void rml_io_socket(ramal_conn *, int fd); /* takes it */
 void rml_io_close_socket(ramal_conn *);
-void rml_io_arm(ramal_conn *); /* for foreign loops: epoll's interest and the timer */
+void rml_io_arm(ramal_conn *);    /* for foreign loops: epoll's interest and the timer */
+void rml_io_settle(ramal_conn *); /* and readable, where a turn has something to do */
+void rml_io_take_wake(ramal_conn *);
 void rml_wake(ramal_conn *);
 /* Sleeps until input, room for output, a wake-up or the deadline. May yield the processor first. */
 void rml_io_sleep(ramal_conn *, uint64_t deadline);
@@ -174,6 +180,7 @@ void rml_out_kick(ramal_conn *);
 int rml_out_send(ramal_conn *);
 size_t rml_out_pending(const ramal_conn *);
 uint64_t rml_out_messages(const ramal_conn *); /* not sent */
+bool rml_out_writable(const ramal_conn *);     /* is there room again, for somebody who wants it? */
 void rml_out_clear(ramal_conn *);
 /* One data frame. limited: obeys out_max. Returns 0, -EAGAIN, -ENOMEM, -ENOTCONN, -EMSGSIZE. */
 struct rml_letter {
@@ -189,9 +196,11 @@ struct rml_letter {
 int rml_out_letter(ramal_conn *, struct rml_letter *);
 /* A control frame. Returns 0, -ENOMEM, -ENOTCONN. */
 int rml_out_control(ramal_conn *, enum rml_kind, uint64_t id, const ProtobufCMessage *);
-/* Type and headers as the wire demands them? 0 or -EINVAL. */
-int rml_check_envelope(const char *type, const ramal_header *, size_t count);
+/* Type and headers, or the subject, as the wire demands them? 0, or -EINVAL and why in conn->error. */
+int rml_check_envelope(ramal_conn *, const char *type, const ramal_header *, size_t count);
 int rml_check_subject(ramal_conn *, const char *subject, size_t *len);
+/* Why that subject could not be published or called: r, which is returned. */
+int rml_error_subject(const ramal_conn *, ramal_error *err, int r, const char *subject);
 
 /* turn.c */
 /* One turn. Returns the number of callbacks, or -ESHUTDOWN. Not in a callback. */
@@ -214,6 +223,9 @@ enum rml_took rml_frame(ramal_conn *, const struct rml_raw *, bool nested);
 void rml_frames(ramal_conn *, bool nested);
 void rml_stash_clear(ramal_conn *);
 void rml_protocol_error(ramal_conn *, const char *reason);
+/* Something cannot be done for want of memory, and forgetting it would leave somebody waiting for ever: the connection
+ * is lost, and begun again. */
+void rml_starved(ramal_conn *, const char *what);
 
 /* handshake.c */
 int rml_targets_init(ramal_conn *, ramal_error *err);
@@ -246,6 +258,7 @@ void rml_ask_forget(ramal_conn *, struct rml_pending *);
 struct rml_pending *rml_ask_find(const ramal_conn *, uint64_t id);
 void rml_ask_answered(ramal_conn *, struct rml_pending *);
 int rml_ping(ramal_conn *, struct rml_ping *);
+void rml_probe_now(ramal_conn *, uint64_t now);
 void rml_probe(ramal_conn *, uint64_t now);
 
 /* publish.c */
@@ -274,6 +287,7 @@ enum rml_took rml_deliver(ramal_conn *, const struct rml_frame *, const struct r
 enum rml_took rml_gap(ramal_conn *, const Ramal__V1__Gap *, bool nested);
 enum rml_took rml_interest(ramal_conn *, const Ramal__V1__Interest *, bool nested);
 void rml_item_free(struct rml_item *);
+void rml_sub_confirm_queued(ramal_sub *); /* as if it was taken: the broker need not wait for that */
 
 /* confirm.c */
 void rml_confirm_done(ramal_conn *, struct rml_confirm *, uint64_t seq, size_t bytes);
@@ -283,6 +297,8 @@ void rml_confirm_all(ramal_conn *);
 void rml_confirm_reset(struct rml_confirm *);
 
 /* request.c */
+/* The library's own: not waited for by ramal_drain(), nor kept back by out_bytes_max. NULL: no memory, or not UP. */
+ramal_call *rml_request_internal(ramal_conn *, const char *subject, uint64_t deadline, ramal_reply_fn, void *user);
 enum rml_took rml_reply(ramal_conn *, const struct rml_frame *, const struct rml_raw *, bool nested);
 void rml_call_status(ramal_conn *, ramal_call *, const Ramal__V1__Status *);
 void rml_call_end(ramal_call *, const ramal_error *);
@@ -291,6 +307,8 @@ void rml_calls_expire(ramal_conn *, uint64_t now);
 void rml_calls_free(ramal_conn *);
 
 /* serve.c */
+/* Answers a request that nobody is there to handle. */
+void rml_serve_refuse(ramal_conn *, uint64_t token, const char *why);
 void rml_serve_deliver(ramal_conn *, ramal_sub *, const struct rml_data *, size_t bytes);
 enum rml_took rml_serve_cancel(ramal_conn *, const Ramal__V1__Cancel *, bool nested);
 void rml_serve_credit(ramal_conn *, const Ramal__V1__Credit *);
@@ -316,12 +334,20 @@ static inline uint64_t rml_min64(uint64_t a, uint64_t b) {
 static inline struct rml_span rml_span_text(const char *text) {
         return text ? rml_span_of(text) : (struct rml_span){NULL, 0};
 }
-/* Copies what the caller's version of a growing structure has; the rest is zero. */
-#define RML_TAKE_OPTIONS(to, from)                                                                                     \
-        do {                                                                                                           \
-                memset((to), 0, sizeof(*(to)));                                                                        \
-                if (from)                                                                                              \
-                        memcpy((to), (from), (from)->size < sizeof(*(to)) ? (from)->size : sizeof(*(to)));             \
-        } while (0)
+/* Copies what the caller's version of a growing structure has; the rest is zero. -EINVAL where `size` was forgotten:
+ * all that the caller asks for would be ignored. */
+#define RML_TAKE_OPTIONS(conn, to, from) rml_take_options((conn), (to), sizeof(*(to)), 1 ? (from) : (to))
+static inline int rml_take_options(ramal_conn *conn, void *to, size_t to_size, const void *from) {
+        size_t size;
+
+        memset(to, 0, to_size);
+        if (!from)
+                return 0;
+        memcpy(&size, from, sizeof(size));
+        if (size <= sizeof(size))
+                return rml_error(&conn->error, -EINVAL, "`size` of the options is not set");
+        memcpy(to, from, size < to_size ? size : to_size);
+        return 0;
+}
 
 #endif

@@ -14,14 +14,14 @@ void rml_item_free(struct rml_item *item) {
         free(item);
 }
 
-/* A call of ours that came back to us, while we block inside a callback on its answer. */
+/* A call of ours that came back to us, while a callback blocks on its answer. */
 static bool is_deadlock(ramal_conn *conn, const struct rml_frame *frame, bool nested) {
         struct rml_pending *pending = nested ? rml_ask_find(conn, frame->id) : NULL;
 
         if (!pending || pending->ask != RML_ASK_CALL)
                 return false;
         ramal_call *call = rml_container_of(pending, ramal_call, pending);
-        if (call->fn)
+        if (!call->stuck)
                 return false;
         ramal_error error;
         rml_error(&error, -EDEADLK, "only this connection serves that, and it waits inside a callback");
@@ -37,13 +37,30 @@ static void queue_message(ramal_conn *conn, ramal_sub *sub, const struct rml_dat
         if (!item || !item->msg) {
                 free(item);
                 sub->dropped++;
+                sub->starved = true;
                 rml_confirm_done(conn, &sub->confirm, data->seq, bytes);
                 return;
         }
         item->seq = data->seq;
         item->bytes = bytes;
+        item->stale = conn->draining; /* the program takes it when it likes: the broker need not wait for that */
+        if (item->stale)
+                rml_confirm_done(conn, &sub->confirm, item->seq, item->bytes);
         rml_list_push_back(&sub->items, &item->link);
         conn->ran++;
+}
+
+void rml_sub_confirm_queued(ramal_sub *sub) {
+        if (sub->held && !sub->held->stale) {
+                rml_confirm_done(sub->conn, &sub->confirm, sub->held->seq, sub->held->bytes);
+                sub->held->stale = true;
+        }
+        rml_list_each(node, &sub->items) {
+                struct rml_item *item = rml_list_entry(node, struct rml_item, link);
+                if (item->msg && !item->stale)
+                        rml_confirm_done(sub->conn, &sub->confirm, item->seq, item->bytes);
+                item->stale = true;
+        }
 }
 
 enum rml_took rml_deliver(ramal_conn *conn, const struct rml_frame *frame, const struct rml_raw *raw, bool nested) {
@@ -55,10 +72,14 @@ enum rml_took rml_deliver(ramal_conn *conn, const struct rml_frame *frame, const
                 rml_protocol_error(conn, fault.reason);
                 return RML_TOOK;
         }
+        bool is_call = (data.flags & RAMAL__V1__DATA_FLAG__DATA_FLAG_CALL) != 0;
         ramal_sub *sub = rml_sub_find(conn, data.sid);
-        if (!sub || sub->dead)
-                return RML_TOOK; /* was on the way when we unsubscribed */
-        if (data.flags & RAMAL__V1__DATA_FLAG__DATA_FLAG_CALL) {
+        if (!sub || sub->dead) { /* was on the way when we unsubscribed; but a caller waits for an answer */
+                if (is_call)
+                        rml_serve_refuse(conn, data.token, "the service has ended");
+                return RML_TOOK;
+        }
+        if (is_call) {
                 if (is_deadlock(conn, frame, nested)) {
                         rml_confirm_done(conn, &sub->confirm, data.seq, raw->len);
                         return RML_TOOK;
@@ -66,6 +87,10 @@ enum rml_took rml_deliver(ramal_conn *conn, const struct rml_frame *frame, const
                 if (nested)
                         return RML_TOOK_LATER;
                 rml_serve_deliver(conn, sub, &data, raw->len);
+                return RML_TOOK;
+        }
+        if (sub->serve) {
+                rml_protocol_error(conn, "a message for a service is not a call");
                 return RML_TOOK;
         }
         if (!sub->msg_fn) {
@@ -130,10 +155,12 @@ enum rml_took rml_gap(ramal_conn *conn, const Ramal__V1__Gap *gap, bool nested) 
         struct rml_item *item = malloc(sizeof(*item));
         if (!item) { /* told out of order, rather than not at all */
                 sub->dropped += gap->count;
+                sub->starved = true;
                 return RML_TOOK;
         }
         *item = local;
         rml_list_push_back(&sub->items, &item->link);
+        conn->ran++;
         return RML_TOOK;
 }
 
@@ -143,7 +170,8 @@ enum rml_took rml_interest(ramal_conn *conn, const Ramal__V1__Interest *interest
 
         if (!sub || sub->dead)
                 return RML_TOOK;
-        if (nested)
+        /* After its messages that were put aside. One that is pulled has none, and its puller may wait for the end. */
+        if (nested && (sub->serve || sub->msg_fn))
                 return RML_TOOK_LATER;
         switch (interest->state) {
         case RAMAL__V1__STATE__STATE_ACTIVE:
@@ -216,6 +244,11 @@ static int next(ramal_sub *sub, uint64_t deadline, ramal_msg **ret) {
                         r = -ESHUTDOWN;
                         break;
                 }
+                if (sub->starved) {
+                        sub->starved = false;
+                        r = -ENOMEM;
+                        break;
+                }
                 if (sub->state == RAMAL_SUB_ENDED) {
                         r = sub->error ? sub->error->code : conn->state == RAMAL_CLOSED ? -ESHUTDOWN : -ENODATA;
                         break;
@@ -242,12 +275,9 @@ int ramal_sub_next(ramal_sub *sub, uint64_t deadline, ramal_msg **ret) {
         rml_enter(conn);
         let_go(sub);
         int r = next(sub, deadline, ret);
-        if (!conn->closed) {
-                /* Confirmations must go out although no turn ends here. */
-                if (!conn->in_callback && conn->corked == 0 && rml_out_pending(conn) > 0)
-                        rml_out_send(conn);
-                rml_io_arm(conn);
-        }
+        /* Confirmations must go out although no turn ends here. */
+        if (!conn->closed && !conn->in_callback && conn->corked == 0 && rml_out_pending(conn) > 0)
+                rml_out_send(conn);
         if (!rml_leave(conn)) {
                 *ret = ramal_msg_unref(*ret);
                 return -ESHUTDOWN;

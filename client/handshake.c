@@ -110,11 +110,10 @@ static void all_failed(ramal_conn *conn) {
                          conn->targets[i].why);
         }
         used = strlen(error.message);
-        if (conn->targets[0].addr.kind == RML_ADDR_TCP)
-                snprintf(error.message + used, sizeof(error.message) - used, "\nstart one there with: ramald --tcp");
-        else if (conn->address_option || conn->target_count == 1)
-                snprintf(error.message + used, sizeof(error.message) - used, "\nstart one with: ramald --listen %s",
-                         conn->targets[0].text);
+        bool tcp = conn->targets[0].addr.kind == RML_ADDR_TCP;
+        if (tcp || conn->address_option || conn->target_count == 1)
+                snprintf(error.message + used, sizeof(error.message) - used, "\nstart one %swith: ramald --listen %s",
+                         tcp ? "there " : "", conn->targets[0].text);
         else
                 snprintf(error.message + used, sizeof(error.message) - used, "\nstart one with: ramald");
         conn->target = 0;

@@ -15,6 +15,13 @@ void rml_protocol_error(ramal_conn *conn, const char *reason) {
         conn->broken = -EBADMSG;
 }
 
+void rml_starved(ramal_conn *conn, const char *what) {
+        if (conn->broken)
+                return;
+        rml_error(&conn->goaway, -ENOMEM, "no memory left %s: the connection is given up", what);
+        conn->broken = -ENOMEM;
+}
+
 /* STATUS: the answer to a frame of ours, or the refusal of a publish. */
 static enum rml_took take_status(ramal_conn *conn, uint64_t id, const Ramal__V1__Status *status, bool nested) {
         struct rml_pending *pending = rml_ask_find(conn, id);
@@ -157,7 +164,10 @@ enum rml_took rml_frame(ramal_conn *conn, const struct rml_raw *raw, bool nested
                 return RML_TOOK;
         int r = rml_control_unpack(&frame, &control, &fault);
         if (r < 0) {
-                rml_protocol_error(conn, r == -ENOMEM ? "no memory for its frame" : fault.reason);
+                if (r == -ENOMEM)
+                        rml_starved(conn, "for a frame");
+                else
+                        rml_protocol_error(conn, fault.reason);
                 return RML_TOOK;
         }
         enum rml_took took = RML_TOOK;
@@ -175,7 +185,7 @@ static void put_aside(ramal_conn *conn, const struct rml_raw *raw) {
         struct rml_stashed *stashed = malloc(sizeof(*stashed) + (whole_blob ? 0 : raw->len));
 
         if (!stashed) {
-                rml_protocol_error(conn, "no memory to keep its frame");
+                rml_starved(conn, "to keep a frame");
                 return;
         }
         stashed->blob = whole_blob ? rml_blob_ref(raw->blob) : NULL;
@@ -200,7 +210,7 @@ static void framing_error(ramal_conn *conn, int code) {
                 rml_protocol_error(conn, "a frame is longer than it announced");
                 break;
         case -ENOMEM:
-                rml_protocol_error(conn, "no memory for its frame");
+                rml_starved(conn, "for a frame");
                 break;
         default:
                 rml_protocol_error(conn, "a frame has no length");

@@ -112,7 +112,8 @@ static void arm_timer(ramal_conn *conn) {
 }
 
 void rml_io_arm(ramal_conn *conn) {
-        if (!conn->foreign || conn->closed)
+        /* A function under way does it in the end (rml_leave). */
+        if (!conn->foreign || conn->closed || conn->busy > 0)
                 return;
         arm_timer(conn);
         if (conn->sock < 0)
@@ -128,6 +129,12 @@ void rml_io_arm(ramal_conn *conn) {
                 rml_wake(conn); /* no memory in the kernel: try again in the next turn */
 }
 
+void rml_io_settle(ramal_conn *conn) {
+        rml_io_arm(conn);
+        if (conn->foreign && conn->busy == 0 && rml_has_work(conn))
+                rml_wake(conn);
+}
+
 /* The flag spares the system call while a wake-up is under way. May be called from any thread and signal handler. */
 void rml_wake(ramal_conn *conn) {
         const uint64_t one = 1;
@@ -139,14 +146,21 @@ void rml_wake(ramal_conn *conn) {
         (void)n;
 }
 
+/* The descriptor is emptied before the flag is taken back. A waker that has set the flag and not written yet leaves it
+ * set: its write wakes us once more, and is read then. */
+void rml_io_take_wake(ramal_conn *conn) {
+        uint64_t count;
+
+        if (atomic_load(&conn->woken) && read(conn->event, &count, sizeof(count)) == (ssize_t)sizeof(count))
+                atomic_store(&conn->woken, false);
+}
+
 int ramal_conn_fd(const ramal_conn *conn) {
         if (!rml_alive(conn))
                 return -ECHILD;
         if (!conn->foreign) {
                 conn->self->foreign = true;
-                rml_io_arm(conn->self);
-                if (rml_has_work(conn))
-                        rml_wake(conn->self);
+                rml_io_settle(conn->self);
         }
         return conn->epoll;
 }

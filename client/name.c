@@ -16,10 +16,11 @@ int ramal_claim_with(ramal_conn *conn, const ramal_interest *given, ramal_req_fn
         ramal_interest interest;
         ramal_sub *sub;
 
-        RML_TAKE_OPTIONS(&interest, given);
-        if (interest.overflow != RAMAL_OVERFLOW_DROP_OLD)
-                return -EINVAL;
-        int r = rml_sub_new(conn, &interest, true, true, &sub);
+        int r = rml_usable(conn);
+        if (r == 0)
+                r = RML_TAKE_OPTIONS(conn, &interest, given);
+        if (r == 0)
+                r = rml_sub_new(conn, &interest, true, true, &sub);
         if (r < 0)
                 return r;
         sub->req_fn = fn;
@@ -123,9 +124,9 @@ void rml_watch_subscribed(ramal_sub *sub) {
 
         if (watch->call)
                 ramal_call_cancel(watch->call);
-        watch->call = NULL;
-        if (ramal_request_async(sub->conn, NAMES_API, NULL, 0, ramal_in_ms(ASK_MS), on_names, sub, &watch->call) == 0)
-                watch->call->internal = true;
+        watch->call = rml_request_internal(sub->conn, NAMES_API, ramal_in_ms(ASK_MS), on_names, sub);
+        if (!watch->call && sub->conn->phase == RML_PHASE_UP && !sub->conn->out_dead)
+                rml_starved(sub->conn, "to ask who owns a name");
 }
 
 void rml_watch_free(ramal_sub *sub) {
@@ -142,13 +143,16 @@ int ramal_watch_name(ramal_conn *conn, const char *name, ramal_owner_fn fn, void
         ramal_interest interest = {.size = sizeof(interest), .pattern = subject};
         ramal_sub *sub;
 
+        int r = rml_usable(conn);
+        if (r < 0)
+                return r;
         if (!fn || !subject_of(name, subject, sizeof(subject)))
-                return -EINVAL;
+                return rml_error(&conn->error, -EINVAL, "%s", fn ? "no name that a service can have" : "no function");
         struct rml_watch *watch = calloc(1, sizeof(*watch));
         if (!watch)
                 return -ENOMEM;
         watch->name = strdup(name);
-        int r = watch->name ? rml_sub_new(conn, &interest, false, false, &sub) : -ENOMEM;
+        r = watch->name ? rml_sub_new(conn, &interest, false, false, &sub) : -ENOMEM;
         if (r < 0) {
                 free(watch->name);
                 free(watch);
@@ -164,23 +168,49 @@ int ramal_watch_name(ramal_conn *conn, const char *name, ramal_owner_fn fn, void
 
 /* ---- waiting ---- */
 
-/* Reads events until somebody owns the name. */
-static int wait_owner(ramal_sub *sub, const char *name, uint64_t deadline, uint64_t *owner) {
-        while (*owner == 0) {
+/* Reads events until somebody owns the name, or the connection is lost, and events with it. */
+static int wait_event(ramal_sub *sub, const char *name, uint64_t deadline, uint64_t *owner) {
+        ramal_conn *conn = sub->conn;
+        uint64_t losses = conn->losses;
+        int r = 0;
+
+        while (r == 0 && *owner == 0 && conn->losses == losses) {
                 ramal_msg *msg;
-                int r = ramal_sub_next(sub, deadline, &msg);
-                if (r < 0)
-                        return r;
-                read_event(msg, name, owner);
+                r = ramal_sub_next(sub, 0, &msg);
+                if (r == 0)
+                        read_event(msg, name, owner);
+                else if (r == -ETIMEDOUT)
+                        r = rml_block(conn, deadline);
                 ramal_msg_unref(msg);
         }
-        return 0;
+        return *owner ? 0 : r;
+}
+
+/* Asks who owns the name, and follows what happens to it from there. Returns 0 with owner 0 where it is to be asked
+ * again: the connection was lost. */
+static int wait_owner(ramal_sub *sub, const char *name, uint64_t deadline, uint64_t *owner, ramal_error *err) {
+        ramal_conn *conn = sub->conn;
+        ramal_msg *reply = NULL;
+
+        int r = ramal_sub_confirm(sub, deadline, err);
+        if (r < 0)
+                return r;
+        r = ramal_request(conn, NAMES_API, NULL, 0, deadline, &reply, err);
+        if ((r == -ECONNRESET || r == -ENOTCONN) && !conn->in_callback)
+                return 0;
+        if (r == 0 && !read_names(reply, name, owner))
+                r = rml_error(err, -EPROTO, "the broker's answer about names cannot be read");
+        ramal_msg_unref(reply);
+        if (r < 0 || *owner)
+                return r;
+        r = wait_event(sub, name, deadline, owner);
+        return r < 0 ? rml_error(err, r, "%s: %s", name, r == -ETIMEDOUT ? "nobody owns that name" : ramal_strerror(r))
+                     : 0;
 }
 
 int ramal_wait_name(ramal_conn *conn, const char *name, uint64_t deadline, uint64_t *ret_owner, ramal_error *err) {
         char subject[RML_SUBJECT_BYTES_MAX + 1];
         uint64_t owner = 0;
-        ramal_msg *reply = NULL;
         ramal_sub *sub;
 
         if (!subject_of(name, subject, sizeof(subject)))
@@ -189,18 +219,8 @@ int ramal_wait_name(ramal_conn *conn, const char *name, uint64_t deadline, uint6
         if (r < 0)
                 return rml_error(err, r, "%s: %s", name, ramal_strerror(r));
         rml_enter(conn);
-        r = ramal_sub_confirm(sub, deadline, err);
-        if (r == 0)
-                r = ramal_request(conn, NAMES_API, NULL, 0, deadline, &reply, err);
-        if (r == 0 && !read_names(reply, name, &owner))
-                r = rml_error(err, -EPROTO, "the broker's answer about names cannot be read");
-        ramal_msg_unref(reply);
-        if (r == 0) {
-                r = wait_owner(sub, name, deadline, &owner);
-                if (r < 0)
-                        rml_error(err, r, "%s: %s", name,
-                                  r == -ETIMEDOUT ? "nobody owns that name" : ramal_strerror(r));
-        }
+        while (r == 0 && owner == 0 && !conn->closed)
+                r = wait_owner(sub, name, deadline, &owner, err);
         if (r == 0 && ret_owner)
                 *ret_owner = owner;
         if (!conn->closed)

@@ -42,6 +42,7 @@
 #define RML_SHORT_SLEEP_NS UINT64_C(300000)
 #define RML_SHORT_SLEEPS 3u
 #define RML_DRAIN_NS_MAX (3600 * RML_NS_PER_S)
+#define RML_SPAN_NS_MAX (UINT64_C(1) << 62) /* RAMAL_NEVER given as a time span */
 
 /* ---- messages ---- */
 
@@ -113,7 +114,7 @@ struct rml_item {
         ramal_msg *msg; /* NULL: a gap */
         uint64_t seq;
         size_t bytes;
-        bool stale; /* of a connection that was lost: not to be confirmed to the next */
+        bool stale; /* not to be confirmed: of a connection that was lost, or confirmed by ramal_drain() */
         struct {
                 uint64_t first, last, count, bytes;
                 ramal_why why;
@@ -156,6 +157,7 @@ struct ramal_sub {
         bool serve, name, unicast;
         bool floating; /* nobody has the handle */
         bool dead;     /* cancelled: lives only until nothing of it runs */
+        bool starved;  /* without memory for something that ramal_sub_next() would have given */
         unsigned running;
         ramal_msg_fn msg_fn;
         ramal_req_fn req_fn;
@@ -185,6 +187,7 @@ struct ramal_call {
         bool told;     /* its end was handed out */
         bool internal; /* not waited for by ramal_drain() */
         bool dead;     /* cancelled while ramal_call_next() waits */
+        bool stuck;    /* a callback waits for it */
         unsigned waiting;
         int result;
         ramal_error *error;

@@ -178,15 +178,23 @@ static size_t put_tail_head_plain(uint8_t *out, const struct rml_letter *letter)
         return rml_put_tail_head(out, letter->subject, letter->type, (struct rml_span){NULL, 0}, letter->payload.len);
 }
 
-static bool has_room(ramal_conn *conn, size_t bytes) {
+/* One that is longer than the whole is taken when nothing else waits. */
+static bool fits(const ramal_conn *conn, size_t bytes) {
         size_t pending = rml_out_pending(conn);
 
-        /* One that is longer than the whole is taken when nothing else waits. */
-        if (pending == 0 || (bytes <= conn->out_max && pending <= conn->out_max - bytes))
+        return pending == 0 || (bytes <= conn->out_max && pending <= conn->out_max - bytes);
+}
+
+static bool has_room(ramal_conn *conn, size_t bytes) {
+        if (fits(conn, bytes))
                 return true;
         rml_out_send(conn);
-        pending = rml_out_pending(conn);
-        return pending == 0 || (bytes <= conn->out_max && pending <= conn->out_max - bytes);
+        return fits(conn, bytes);
+}
+
+bool rml_out_writable(const ramal_conn *conn) {
+        return conn->wants_room > 0 && conn->phase == RML_PHASE_UP && rml_out_pending(conn) <= conn->out_max / 2 &&
+               fits(conn, conn->wants_room);
 }
 
 /* Head and payload in one send, without a copy of the payload; what the socket did not take is copied. */
@@ -227,8 +235,11 @@ int rml_out_letter(ramal_conn *conn, struct rml_letter *letter) {
                           letter->type.len;
         if (letter->header_count > 0)
                 head_max += headers_len(letter->headers, letter->header_count);
-        if (letter->limited && !has_room(conn, head_max + letter->payload.len))
+        if (letter->limited && !has_room(conn, head_max + letter->payload.len)) {
+                if (conn->wants_room < head_max + letter->payload.len)
+                        conn->wants_room = head_max + letter->payload.len;
                 return -EAGAIN;
+        }
         bool direct = letter->payload.len >= RML_DIRECT_BYTES && !conn->in_callback && conn->corked == 0 &&
                       rml_out_pending(conn) == 0;
         uint8_t *to = rml_out_reserve(conn, head_max + (direct ? 0 : letter->payload.len));

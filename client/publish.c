@@ -10,7 +10,7 @@
 
 int rml_check_subject(ramal_conn *conn, const char *subject, size_t *ret_len) {
         if (!subject)
-                return -EINVAL;
+                return rml_error(&conn->error, -EINVAL, "there is no subject");
         size_t len = strlen(subject);
         /* Most programs say the same subject again and again. */
         if (len == conn->last_subject_len && len > 0 && memcmp(subject, conn->last_subject, len) == 0) {
@@ -26,37 +26,48 @@ int rml_check_subject(ramal_conn *conn, const char *subject, size_t *ret_len) {
         return 0;
 }
 
-/* The broker would close the connection for these. */
-int rml_check_envelope(const char *type, const ramal_header *headers, size_t count) {
+int rml_error_subject(const ramal_conn *conn, ramal_error *err, int r, const char *subject) {
+        return rml_error(err, r, "%s: %s", subject ? subject : "(no subject)",
+                         r == -EINVAL && rml_usable(conn) == 0 ? conn->error.message : ramal_strerror(r));
+}
+
+/* Why these headers cannot be sent: the broker would close the connection for them. */
+static const char *check_headers(const ramal_header *headers, size_t count) {
         size_t bytes = 0;
 
-        if (type && (strlen(type) > TYPE_BYTES_MAX || !rml_utf8_valid(rml_span_of(type))))
-                return -EINVAL;
-        if (count > RML_HEADERS_MAX || (count > 0 && !headers))
-                return -EINVAL;
+        if (count > RML_HEADERS_MAX)
+                return "more than 64 headers";
+        if (count > 0 && !headers)
+                return "header_count without headers";
         for (size_t i = 0; i < count; i++) {
                 const ramal_header *header = &headers[i];
                 if (!header->name || (!header->value && header->value_len > 0))
-                        return -EINVAL;
+                        return "a header without a name or a value";
                 struct rml_span name = {(const uint8_t *)header->name,
                                         header->name_len ? header->name_len : strlen(header->name)};
-                if (name.len == 0 || name.len > 255 || !rml_utf8_valid(name) ||
-                    header->value_len > RML_HEADERS_BYTES_MAX)
-                        return -EINVAL;
+                if (name.len == 0 || name.len > 255 || !rml_utf8_valid(name))
+                        return "a header's name is not 1 to 255 bytes of UTF-8";
+                if (header->value_len > RML_HEADERS_BYTES_MAX)
+                        return "headers of more than 8 KiB";
                 bytes += name.len + header->value_len;
         }
-        return bytes > RML_HEADERS_BYTES_MAX ? -EINVAL : 0;
+        return bytes > RML_HEADERS_BYTES_MAX ? "headers of more than 8 KiB" : NULL;
+}
+
+int rml_check_envelope(ramal_conn *conn, const char *type, const ramal_header *headers, size_t count) {
+        const char *why = check_headers(headers, count);
+
+        if (type && (strlen(type) > TYPE_BYTES_MAX || !rml_utf8_valid(rml_span_of(type))))
+                why = "the type is not at most 255 bytes of UTF-8";
+        return why ? rml_error(&conn->error, -EINVAL, "%s", why) : 0;
 }
 
 /* A publish was taken. */
 static void count(ramal_conn *conn, size_t bytes) {
         conn->published++;
         conn->probe_bytes += bytes;
-        if (conn->probe_bytes < RML_PROBE_BYTES)
-                return;
-        conn->probe_bytes = 0;
-        if (!conn->probe.pending.waiting)
-                rml_ping(conn, &conn->probe);
+        if (conn->probe_bytes >= RML_PROBE_BYTES)
+                rml_probe_now(conn, ramal_now());
 }
 
 int ramal_publish(ramal_conn *conn, const char *subject, const void *data, size_t len) {
@@ -73,8 +84,6 @@ int ramal_publish(ramal_conn *conn, const char *subject, const void *data, size_
         r = rml_out_letter(conn, &letter);
         if (r == 0)
                 count(conn, letter.tail_bytes);
-        else if (r == -EAGAIN)
-                conn->wants_room = true;
         return r;
 }
 
@@ -92,7 +101,7 @@ static int publish(ramal_conn *conn, const char *subject, const void *data, size
         int r = rml_check_subject(conn, subject, &letter.subject.len);
 
         if (r == 0)
-                r = rml_check_envelope(options->type, options->headers, options->header_count);
+                r = rml_check_envelope(conn, options->type, options->headers, options->header_count);
         if (r < 0)
                 return r;
         letter.subject.data = (const uint8_t *)subject;
@@ -104,8 +113,6 @@ static int publish(ramal_conn *conn, const char *subject, const void *data, size
         if (r < 0) {
                 if (receipt)
                         rml_ask_forget(conn, &receipt->pending);
-                if (r == -EAGAIN)
-                        conn->wants_room = true;
                 return r;
         }
         count(conn, letter.tail_bytes);
@@ -122,9 +129,10 @@ int ramal_publish_with(ramal_conn *conn, const char *subject, const void *data, 
         struct rml_receipt *receipt = NULL;
         int r = rml_usable(conn);
 
+        if (r == 0)
+                r = RML_TAKE_OPTIONS(conn, &options, given);
         if (r < 0)
                 return r;
-        RML_TAKE_OPTIONS(&options, given);
         if (options.on_receipt) {
                 receipt = calloc(1, sizeof(*receipt));
                 if (!receipt)
@@ -144,7 +152,8 @@ int ramal_publish_wait(ramal_conn *conn, const char *subject, const void *data, 
         ramal_publish_options options;
         int r = rml_usable(conn);
 
-        RML_TAKE_OPTIONS(&options, given);
+        if (r == 0)
+                r = RML_TAKE_OPTIONS(conn, &options, given);
         struct rml_receipt *receipt = r < 0 ? NULL : calloc(1, sizeof(*receipt));
         if (r == 0 && !receipt)
                 r = -ENOMEM;
@@ -154,9 +163,7 @@ int ramal_publish_wait(ramal_conn *conn, const char *subject, const void *data, 
         }
         if (r < 0) {
                 free(receipt);
-                if (r == -EINVAL && conn->error.code == r)
-                        return rml_error(err, r, "%s: %s", subject ? subject : "(no subject)", conn->error.message);
-                return rml_error(err, r, "%s: %s", subject ? subject : "(no subject)", ramal_strerror(r));
+                return rml_error_subject(conn, err, r, subject);
         }
         rml_enter(conn);
         while (!wait.done && r == 0 && !conn->closed)

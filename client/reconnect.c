@@ -31,7 +31,8 @@ static void disconnect(ramal_conn *conn) {
         conn->input.len = 0;
         conn->broken = 0;
         conn->out_dead = false;
-        conn->wants_room = false;
+        conn->wants_room = 0;
+        conn->losses++;
         conn->confirm_at = conn->probe_at = RAMAL_NEVER;
         conn->probe_bytes = 0;
         rml_ask_forget(conn, &conn->probe.pending);
@@ -106,9 +107,11 @@ void rml_lost(ramal_conn *conn) {
                 rml_end(conn, &error);
                 return;
         }
+        /* Sent away for cause: it may happen again at once, so the pauses go on growing. */
+        if (!conn->goaway.code || conn->goaway.code == -ECONNRESET)
+                conn->attempts = 0;
         disconnect(conn);
         conn->published = conn->accepted = 0;
-        conn->attempts = 0;
         pause_and_retry(conn);
         rml_set_state(conn, RAMAL_CONNECTING, &error, unconfirmed);
         rml_error(&error, -ECONNRESET, "%s: the connection was lost while this was under way",
@@ -119,7 +122,6 @@ void rml_lost(ramal_conn *conn) {
 void rml_welcomed(ramal_conn *conn) {
         conn->phase = RML_PHASE_UP;
         conn->timer_at = RAMAL_NEVER;
-        conn->attempts = 0;
         conn->ever = true;
         conn->published = conn->accepted = 0;
         conn->error.code = 0;

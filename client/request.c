@@ -42,16 +42,17 @@ static void send_cancel(ramal_conn *conn, const ramal_call *call) {
 }
 
 static int start(ramal_conn *conn, const char *subject, struct rml_span payload, const ramal_request_options *given,
-                 uint64_t deadline, ramal_call **ret) {
-        struct rml_letter letter = {.kind = RML_CALL, .payload = payload, .limited = true};
+                 uint64_t deadline, bool limited, ramal_call **ret) {
+        struct rml_letter letter = {.kind = RML_CALL, .payload = payload, .limited = limited};
         ramal_request_options options;
         int r = rml_usable(conn);
 
         if (r == 0)
                 r = rml_check_subject(conn, subject, &letter.subject.len);
-        if (r == 0 && given) {
-                RML_TAKE_OPTIONS(&options, given);
-                r = rml_check_envelope(options.type, options.headers, options.header_count);
+        if (r == 0)
+                r = RML_TAKE_OPTIONS(conn, &options, given);
+        if (r == 0) {
+                r = rml_check_envelope(conn, options.type, options.headers, options.header_count);
                 letter.type = rml_span_text(options.type);
                 letter.headers = options.headers;
                 letter.header_count = options.header_count;
@@ -79,8 +80,6 @@ static int start(ramal_conn *conn, const char *subject, struct rml_span payload,
         if (r < 0) {
                 rml_ask_forget(conn, &call->pending);
                 free(call);
-                if (r == -EAGAIN)
-                        conn->wants_room = true;
                 return r;
         }
         if (deadline != RAMAL_NEVER)
@@ -248,7 +247,7 @@ int ramal_request_async_with(ramal_conn *conn, const char *subject, const void *
 
         if (!fn && !ret)
                 return -EINVAL;
-        int r = start(conn, subject, (struct rml_span){data, len}, options, deadline, &call);
+        int r = start(conn, subject, (struct rml_span){data, len}, options, deadline, true, &call);
         if (r < 0)
                 return r;
         call->fn = fn;
@@ -257,6 +256,18 @@ int ramal_request_async_with(ramal_conn *conn, const char *subject, const void *
                 *ret = call;
         rml_io_arm(conn);
         return 0;
+}
+
+ramal_call *rml_request_internal(ramal_conn *conn, const char *subject, uint64_t deadline, ramal_reply_fn fn,
+                                 void *user) {
+        ramal_call *call;
+
+        if (start(conn, subject, (struct rml_span){NULL, 0}, NULL, deadline, false, &call) < 0)
+                return NULL;
+        call->internal = true;
+        call->fn = fn;
+        call->user = user;
+        return call;
 }
 
 int ramal_request_async(ramal_conn *conn, const char *subject, const void *data, size_t len, uint64_t deadline,
@@ -298,6 +309,20 @@ static int take_reply(ramal_call *call, ramal_msg **ret, ramal_error *err) {
                            : rml_error(err, call->result, "the service answered with an error");
 }
 
+/* Until it has something to give, or is over. */
+static int wait_reply(ramal_call *call, uint64_t deadline) {
+        ramal_conn *conn = call->conn;
+        bool outer = call->stuck;
+        int r = 0;
+
+        call->stuck = outer || conn->in_callback;
+        while (r == 0 && !conn->closed && !call->ended && rml_list_empty(&call->items))
+                r = rml_block(conn, deadline);
+        if (!conn->closed)
+                call->stuck = outer;
+        return r;
+}
+
 int ramal_call_next(ramal_call *call, uint64_t deadline, ramal_msg **ret, ramal_error *err) {
         ramal_conn *conn = call->conn;
         int r = rml_alive(conn) ? 0 : -ECHILD;
@@ -311,8 +336,7 @@ int ramal_call_next(ramal_call *call, uint64_t deadline, ramal_msg **ret, ramal_
                 return rml_error(err, r, "%s", ramal_strerror(r));
         rml_enter(conn);
         call->waiting++;
-        while (r == 0 && !conn->closed && !call->ended && rml_list_empty(&call->items))
-                r = rml_block(conn, deadline);
+        r = wait_reply(call, deadline);
         if (!conn->closed) {
                 call->waiting--;
                 if (call->dead)
@@ -329,7 +353,6 @@ int ramal_call_next(ramal_call *call, uint64_t deadline, ramal_msg **ret, ramal_
                 }
                 if (call->dead && call->waiting == 0)
                         call_free(call);
-                rml_io_arm(conn);
         }
         return rml_leave(conn) ? r : rml_error(err, -ESHUTDOWN, "%s", ramal_strerror(-ESHUTDOWN));
 }
@@ -354,12 +377,11 @@ int ramal_request_with(ramal_conn *conn, const char *subject, const void *data, 
 
         if (ret)
                 *ret = NULL;
-        int r = start(conn, subject, (struct rml_span){data, len}, options, deadline, &call);
+        int r = start(conn, subject, (struct rml_span){data, len}, options, deadline, true, &call);
         if (r < 0)
-                return rml_error(err, r, "%s: %s", subject ? subject : "(no subject)", ramal_strerror(r));
+                return rml_error_subject(conn, err, r, subject);
         rml_enter(conn);
-        while (r == 0 && !conn->closed && !call->ended && rml_list_empty(&call->items))
-                r = rml_block(conn, deadline);
+        r = wait_reply(call, deadline);
         if (!conn->closed) {
                 if (!rml_list_empty(&call->items))
                         r = take_reply(call, &reply, err);
@@ -370,7 +392,6 @@ int ramal_request_with(ramal_conn *conn, const char *subject, const void *data, 
                 if (r == RAMAL_MORE)
                         r = rml_error(err, -EPROTOTYPE, "%s answers with a stream: one reply was asked for", subject);
                 ramal_call_cancel(call);
-                rml_io_arm(conn);
         }
         if (!rml_leave(conn))
                 r = rml_error(err, -ESHUTDOWN, "%s", ramal_strerror(-ESHUTDOWN));

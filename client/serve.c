@@ -77,8 +77,12 @@ void rml_reqs_due(ramal_conn *conn) {
                 req->running++;
                 if (cancelled && req->on_cancel)
                         RML_CALLBACK(conn, req->on_cancel(req, req->why, req->cancel_user));
-                if (writable && !req->consumed && !conn->closed && req->on_writable)
-                        RML_CALLBACK(conn, req->on_writable(req, req->writable_user));
+                if (writable && !req->consumed && !conn->closed) {
+                        if (req->on_writable)
+                                RML_CALLBACK(conn, req->on_writable(req, req->writable_user));
+                        else
+                                req->writable_due = true; /* nobody was there to hear it */
+                }
                 if (conn->closed && !req->consumed)
                         req->running--; /* it goes with the connection */
                 else
@@ -168,7 +172,14 @@ static int send_failure(ramal_conn *conn, uint64_t token, uint32_t code, const c
         letter.hop.token = token;
         letter.hop.code = code ? code : 1;
         letter.hop.text = rml_span_of(text);
-        return rml_out_letter(conn, &letter);
+        int r = rml_out_letter(conn, &letter);
+        if (r == -ENOMEM)
+                rml_starved(conn, "to answer a request");
+        return r;
+}
+
+void rml_serve_refuse(ramal_conn *conn, uint64_t token, const char *why) {
+        send_failure(conn, token, RAMAL_REMOTE_NO_HANDLER, why);
 }
 
 /* May it be answered? Says why not. */
@@ -200,8 +211,9 @@ static int reply(ramal_req *req, const void *data, size_t len, const ramal_reply
         if (r < 0)
                 return r;
         if (given) {
-                RML_TAKE_OPTIONS(&options, given);
-                r = rml_check_envelope(options.type, options.headers, options.header_count);
+                r = RML_TAKE_OPTIONS(req->conn, &options, given);
+                if (r == 0)
+                        r = rml_check_envelope(req->conn, options.type, options.headers, options.header_count);
                 if (r < 0)
                         return r;
                 letter.type = rml_span_text(options.type);
@@ -321,6 +333,10 @@ void ramal_req_on_cancel(ramal_req *req, ramal_cancelled_fn fn, void *user) {
 void ramal_req_on_writable(ramal_req *req, ramal_req_writable_fn fn, void *user) {
         req->on_writable = fn;
         req->writable_user = user;
+        if (fn && req->writable_due && !req->consumed) {
+                set_due(req);
+                rml_wake(req->conn);
+        }
 }
 
 /* ---- handing out ---- */
@@ -352,8 +368,8 @@ void rml_serve_deliver(ramal_conn *conn, ramal_sub *sub, const struct rml_data *
         struct rml_msg_view view;
 
         if (!req) {
-                send_failure(conn, data->token, RAMAL_REMOTE_NO_HANDLER,
-                             sub->req_fn ? "the service has no memory left" : "nothing handles requests there");
+                rml_serve_refuse(conn, data->token,
+                                 sub->req_fn ? "the service has no memory left" : "nothing handles requests there");
                 rml_confirm_done(conn, &sub->confirm, data->seq, bytes);
                 return;
         }
@@ -378,10 +394,13 @@ int ramal_serve_with(ramal_conn *conn, const ramal_interest *given, ramal_req_fn
         ramal_interest interest;
         ramal_sub *sub;
 
-        RML_TAKE_OPTIONS(&interest, given);
-        if (!fn || interest.overflow != RAMAL_OVERFLOW_DROP_OLD)
-                return -EINVAL;
-        int r = rml_sub_new(conn, &interest, false, true, &sub);
+        int r = rml_usable(conn);
+        if (r == 0)
+                r = RML_TAKE_OPTIONS(conn, &interest, given);
+        if (r == 0 && !fn)
+                r = rml_error(&conn->error, -EINVAL, "a service needs a function");
+        if (r == 0)
+                r = rml_sub_new(conn, &interest, false, true, &sub);
         if (r < 0)
                 return r;
         sub->req_fn = fn;

@@ -24,11 +24,11 @@ ramal_sub *rml_sub_find(ramal_conn *conn, uint64_t sid) {
         return NULL;
 }
 
-static int check(ramal_conn *conn, const ramal_interest *interest, bool name) {
+static int check(ramal_conn *conn, const ramal_interest *interest, bool name, bool serve) {
         const char *why;
 
         if (!interest->pattern)
-                return -EINVAL;
+                return rml_error(&conn->error, -EINVAL, "there is no %s", name ? "name" : "pattern");
         why = rml_subject_check(rml_span_of(interest->pattern), name ? RML_NAME : RML_PATTERN);
         if (why)
                 return rml_error(&conn->error, -EINVAL, "not a %s: %s", name ? "name" : "pattern", why);
@@ -37,18 +37,23 @@ static int check(ramal_conn *conn, const ramal_interest *interest, bool name) {
                 return rml_error(&conn->error, -EINVAL, "group '%s': %s", interest->group, why);
         if (interest->policy > RAMAL_POLICY_KEY || interest->overflow > RAMAL_OVERFLOW_BLOCK ||
             interest->name_flags > 7)
-                return -EINVAL;
-        if (name ? interest->group != NULL : interest->name_flags != 0)
-                return -EINVAL;
-        /* A policy is a group's. */
-        return interest->group || interest->policy == RAMAL_POLICY_LEAST_PENDING ? 0 : -EINVAL;
+                why = "policy, overflow or name_flags: no such value";
+        else if (name && interest->group)
+                why = "a name has no group";
+        else if (!name && interest->name_flags)
+                why = "name_flags are for names only";
+        else if (serve && interest->overflow)
+                why = "overflow is for subscriptions only";
+        else if (!interest->group && interest->policy)
+                why = "a policy is a group's, and there is no group";
+        return why ? rml_error(&conn->error, -EINVAL, "%s", why) : 0;
 }
 
 int rml_sub_new(ramal_conn *conn, const ramal_interest *interest, bool name, bool serve, ramal_sub **ret) {
         int r = rml_usable(conn);
 
         if (r == 0)
-                r = check(conn, interest, name);
+                r = check(conn, interest, name, serve);
         if (r < 0)
                 return r;
         ramal_sub *sub = calloc(1, sizeof(*sub));
@@ -116,7 +121,7 @@ void rml_sub_ask(ramal_sub *sub) {
         if (rml_out_control(conn, RML_SUBSCRIBE, rml_ask(conn, &sub->pending, RML_ASK_SUBSCRIBE), &message.base) < 0) {
                 rml_ask_forget(conn, &sub->pending);
                 if (!conn->out_dead)
-                        rml_protocol_error(conn, "no memory to send"); /* begin again, rather than forget it */
+                        rml_starved(conn, "to subscribe");
         }
 }
 
@@ -132,10 +137,13 @@ int ramal_subscribe_with(ramal_conn *conn, const ramal_interest *given, ramal_ms
         ramal_interest interest;
         ramal_sub *sub;
 
-        RML_TAKE_OPTIONS(&interest, given);
-        if (!fn && !ret)
-                return -EINVAL; /* nobody could ever take a message */
-        int r = rml_sub_new(conn, &interest, false, false, &sub);
+        int r = rml_usable(conn);
+        if (r == 0)
+                r = RML_TAKE_OPTIONS(conn, &interest, given);
+        if (r == 0 && !fn && !ret)
+                r = rml_error(&conn->error, -EINVAL, "neither a function nor a handle to take messages with");
+        if (r == 0)
+                r = rml_sub_new(conn, &interest, false, false, &sub);
         if (r < 0)
                 return r;
         sub->msg_fn = fn;
@@ -345,8 +353,11 @@ void rml_subs_lost(ramal_conn *conn) {
         for (ramal_sub *sub = next_live(conn, conn->subs.next); sub; sub = next_live(conn, sub->link.next)) {
                 rml_ask_forget(conn, &sub->pending);
                 rml_confirm_reset(&sub->confirm);
-                if (sub->watch && sub->watch->call)
-                        sub->watch->call = ramal_call_cancel(sub->watch->call);
+                if (sub->watch) {
+                        sub->watch->told = false; /* numbers of the next run of the broker are others */
+                        if (sub->watch->call)
+                                sub->watch->call = ramal_call_cancel(sub->watch->call);
+                }
                 rml_list_each(node, &sub->items) rml_list_entry(node, struct rml_item, link)->stale = true;
                 if (sub->held)
                         sub->held->stale = true;

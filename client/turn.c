@@ -13,20 +13,15 @@
 bool rml_has_work(const ramal_conn *conn) {
         return conn->input.len > 0 || !rml_list_empty(&conn->stash) || !rml_list_empty(&conn->changed) ||
                !rml_list_empty(&conn->reqs_due) || conn->broken || conn->out_dead || conn->unheard_error ||
-               atomic_load_explicit(&conn->woken, memory_order_relaxed);
+               rml_out_writable(conn) || atomic_load_explicit(&conn->posts, memory_order_relaxed) ||
+               conn->state == RAMAL_CLOSED; /* as the end of a file: whoever looks, is told */
 }
 
-/* Order matters: the eventfd is emptied before the flag is taken back, and both before the posts are taken. Whoever
- * posts after that wakes us again. */
+/* First the wake-up is taken, then the posts: whoever posts after that wakes us again. */
 static struct rml_post *take_posts(ramal_conn *conn) {
-        uint64_t count;
-
-        if (!atomic_load(&conn->woken))
+        rml_io_take_wake(conn);
+        if (!atomic_load(&conn->posts))
                 return NULL;
-        ssize_t n = read(conn->event, &count, sizeof(count));
-        (void)n; /* -EAGAIN: the waker has set the flag and not written yet; then it is read next time */
-        atomic_store(&conn->woken, false);
-
         struct rml_post *newest = atomic_exchange(&conn->posts, NULL), *first = NULL;
         while (newest) {
                 struct rml_post *next = newest->next;
@@ -105,9 +100,15 @@ static bool receive(ramal_conn *conn, bool nested) {
 }
 
 bool rml_read_quietly(ramal_conn *conn) {
+        bool outer = conn->in_callback;
+
+        conn->in_callback = true; /* whatever comes runs nothing */
+        rml_io_take_wake(conn);   /* what was posted waits for the next turn; the descriptor must not keep us awake */
+        bool any = conn->input.len > 0;
         rml_frames(conn, true); /* what the callback's own turn had not come to */
-        bool any = receive(conn, true);
+        any = receive(conn, true) || any;
         rml_frames(conn, true);
+        conn->in_callback = outer;
         return any;
 }
 
@@ -160,9 +161,9 @@ static void due(ramal_conn *conn) {
 }
 
 static void tell_writable(ramal_conn *conn) {
-        if (!conn->wants_room || conn->phase != RML_PHASE_UP || rml_out_pending(conn) > conn->out_max / 2)
+        if (!rml_out_writable(conn))
                 return;
-        conn->wants_room = false;
+        conn->wants_room = 0;
         if (conn->on_writable)
                 RML_CALLBACK(conn, conn->on_writable(conn, conn->user));
 }
@@ -193,7 +194,8 @@ int rml_turn(ramal_conn *conn, unsigned budget) {
         conn->corked--;
         if (conn->closed)
                 return -ESHUTDOWN;
-        if (conn->corked == 0 && rml_out_pending(conn) > 0)
+        /* What the program has corked too: it may be about to wait for an answer. */
+        if (rml_out_pending(conn) > 0)
                 rml_out_send(conn);
         tell_writable(conn);
         if (conn->closed)
@@ -220,13 +222,8 @@ int ramal_dispatch(ramal_conn *conn, unsigned budget) {
                 return conn->closed ? -ESHUTDOWN : -EDEADLK;
         rml_enter(conn);
         r = rml_turn(conn, budget);
-        if (!conn->closed) {
-                if (conn->unheard_error)
-                        r = take_unheard(conn);
-                rml_io_arm(conn);
-                if (conn->foreign && rml_has_work(conn))
-                        rml_wake(conn);
-        }
+        if (!conn->closed && conn->unheard_error)
+                r = take_unheard(conn);
         return rml_leave(conn) ? r : -ESHUTDOWN;
 }
 
@@ -244,6 +241,10 @@ int rml_block(ramal_conn *conn, uint64_t deadline) {
                 progress = rml_read_quietly(conn);
                 if (!progress && (conn->broken || conn->out_dead))
                         return -ECONNRESET;
+                if (!progress) { /* no turn comes that would do it */
+                        rml_confirm_all(conn);
+                        rml_out_send(conn);
+                }
         } else {
                 int r = rml_turn(conn, 0);
                 if (r < 0)
@@ -278,8 +279,6 @@ int ramal_wait(ramal_conn *conn, uint64_t deadline) {
                 if (!conn->received && !atomic_load(&conn->stopping))
                         rml_io_sleep(conn, rml_min64(deadline, rml_next_deadline(conn)));
         }
-        if (!conn->closed)
-                rml_io_arm(conn);
         return rml_leave(conn) ? r : -ESHUTDOWN;
 }
 
@@ -309,23 +308,21 @@ int ramal_flush(ramal_conn *conn, uint64_t deadline) {
 
         if (r < 0)
                 return r;
+        rml_enter(conn);
         rml_confirm_all(conn);
-        for (;;) {
-                r = flushed(conn);
-                if (r < 0)
-                        return r;
-                if (r > 0)
-                        break;
+        while ((r = flushed(conn)) == 0) {
                 if (atomic_load(&conn->stopping))
-                        return -EINTR;
-                if (deadline != RAMAL_NEVER && (deadline == 0 || ramal_now() >= deadline))
-                        return -ETIMEDOUT;
+                        r = -EINTR;
+                else if (deadline != RAMAL_NEVER && (deadline == 0 || ramal_now() >= deadline))
+                        r = -ETIMEDOUT;
+                if (r < 0)
+                        break;
                 /* The broker may wait for us to take its answers before it reads on. */
                 if (!rml_read_quietly(conn))
                         rml_io_sleep(conn, deadline);
         }
-        rml_io_arm(conn);
-        return 0;
+        rml_leave(conn);
+        return r < 0 ? r : 0;
 }
 
 int ramal_sync(ramal_conn *conn, uint64_t deadline) {
@@ -335,6 +332,7 @@ int ramal_sync(ramal_conn *conn, uint64_t deadline) {
         if (r < 0)
                 return r;
         rml_enter(conn);
+        uint64_t losses = conn->losses;
         r = rml_ping(conn, &ping);
         while (r == 0 && ping.result > 0) {
                 r = rml_block(conn, deadline);
@@ -342,6 +340,8 @@ int ramal_sync(ramal_conn *conn, uint64_t deadline) {
                         break;
                 if (ping.result <= 0) /* it came, whatever else */
                         r = 0;
+                else if (conn->losses != losses) /* nobody knows of it any more */
+                        r = -ECONNRESET;
         }
         if (!conn->closed) {
                 rml_ask_forget(conn, &ping.pending);
@@ -349,7 +349,6 @@ int ramal_sync(ramal_conn *conn, uint64_t deadline) {
                         r = ping.result;
                 if (r == 0 && !conn->in_callback && conn->unheard_error)
                         r = take_unheard(conn);
-                rml_io_arm(conn);
         }
         return rml_leave(conn) ? r : -ESHUTDOWN;
 }

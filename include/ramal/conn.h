@@ -17,7 +17,11 @@
  * not wait.
  *
  * Fork. A connection stays with the process that opened it; in a child every function answers -ECHILD (or does
- * nothing), and ramal_close() only frees. */
+ * nothing), and ramal_close() only frees. A child that is made inside a callback must not return from it.
+ *
+ * Structures that begin with `size` may grow at their end. Set it to sizeof the structure (the macros do); forgotten,
+ * it is -EINVAL. What an older program does not have reads as zero, which is the default of every field. An older
+ * library does not see the fields that it does not know: ramal_version(). */
 #ifndef RAMAL_CONN_H
 #define RAMAL_CONN_H
 
@@ -89,18 +93,20 @@ typedef struct ramal_options {
         const char *app;             /* label for people, at most 255 bytes; NULL: the program's name */
         const char *token_file;      /* for TCP; NULL: `token` beside the Unix socket of the default bus */
         size_t out_bytes_max;        /* bytes taken and not sent, before -EAGAIN; 0: 4 MiB */
-        uint64_t connect_timeout_ns; /* for one attempt, from connect to welcome; 0: 5 s */
+        uint64_t connect_timeout_ns; /* for one attempt, from connect to welcome; 0: 5 s; RAMAL_NEVER: no limit */
         bool no_reconnect;           /* a lost connection is RAMAL_CLOSED */
         bool wait_broker;            /* where no broker answers, ramal_open() keeps trying until its deadline, and
                                       * ramal_open_async() for ever; else the first failure is the result */
         uint64_t backoff_min_ns;     /* pause before the second attempt, doubled for each further one, less a random
-                                      * part of up to half; 0: 50 ms */
+                                      * part of up to half; 0: 50 ms. It goes on growing over connections that the
+                                      * broker ended for a fault of ours */
         uint64_t backoff_max_ns;     /* 0: 5 s */
         bool no_spin;                /* never yield the processor instead of sleeping: see ramal_wait() */
         ramal_state_fn on_state;
         ramal_refused_fn on_refused; /* publishes without receipt, and interests without on_state, that were refused.
                                       * NULL: the next ramal_dispatch(), _wait(), _run() or _sync() returns the errno */
-        ramal_conn_fn on_writable;   /* after a -EAGAIN: half of out_bytes_max is free again */
+        ramal_conn_fn on_writable;   /* after a -EAGAIN: half of out_bytes_max is free again, and room for what did
+                                      * not fit */
         void *user;                  /* given to the three */
 } ramal_options;
 
@@ -129,12 +135,13 @@ RAMAL_API int ramal_open_async(const ramal_options *options, ramal_conn **ret, r
 
 /* Sends what was taken, for at most one second, says goodbye, and frees the connection with everything that hangs
  * on it: all ramal_sub, ramal_call and ramal_req pointers of it are invalid then, and none of their callbacks run.
- * Calls that it was serving end as RESPONDER_GONE. NULL is allowed.
+ * Calls that it was serving end as RESPONDER_GONE. NULL is allowed.  Blocks, for at most that second.
  * Returns how many messages (publishes, calls, replies) were not sent; ramal_sync() before tells more.
  * Inside a callback: allowed; the memory lives until the outermost dispatch returns, which answers -ESHUTDOWN. */
 RAMAL_API uint64_t ramal_close(ramal_conn *conn);
 
-/* Blocks until all that was taken, and what is to be confirmed, is in the socket. Callbacks do not run.
+/* Blocks until all that was taken, and what is to be confirmed, is in the socket. Callbacks do not run; what comes
+ * meanwhile is kept for the next dispatch.
  * Returns 0; -ETIMEDOUT, -ENOTCONN, -ECONNRESET, -ESHUTDOWN, -EINTR, -ECHILD. */
 RAMAL_API int ramal_flush(ramal_conn *conn, uint64_t deadline);
 
@@ -146,22 +153,25 @@ RAMAL_API int ramal_sync(ramal_conn *conn, uint64_t deadline);
 
 /* The graceful end: the interests take nothing new, what is queued for them is delivered, calls being served may
  * finish (callbacks run), calls of our own are waited for; then the connection is RAMAL_CLOSED, and ramal_close()
- * has nothing left to do. At the deadline (at most 1 hour) the rest is given up.
- * Returns 0 when all was done; -ETIMEDOUT; as ramal_flush(). */
+ * has nothing left to do. What came for ramal_sub_next() can still be taken then. At the deadline (at most 1 hour) the
+ * rest is given up.
+ * Returns 0 when all was done; -ETIMEDOUT; -EDEADLK inside a callback; as ramal_flush(). After -EINTR it may be called
+ * again. */
 RAMAL_API int ramal_drain(ramal_conn *conn, uint64_t deadline);
 
 /* ---- the loop ---- */
 
 /* One descriptor, the same for the life of the connection: wait until it is readable (POLLIN), then call
- * ramal_dispatch(). Do not read, write or close it. Returns -ECHILD after fork. */
+ * ramal_dispatch(). Do not read, write or close it. Like a file at its end it stays readable once the connection is
+ * RAMAL_CLOSED. Returns -ECHILD after fork. */
 RAMAL_API int ramal_conn_fd(const ramal_conn *conn);
 
 /* Does what can be done now, without blocking: reads once, runs at most `budget` callbacks (0: as many as there
  * are), sends what they published. What is left keeps ramal_conn_fd() readable.
  * Returns how many things happened: callbacks that ran, and what has none (something came that waits to be taken by
  * ramal_sub_next() or ramal_call_next(), the state of an interest or of the connection changed); -ESHUTDOWN when
- * the connection is RAMAL_CLOSED and nothing is left to run; -ECHILD; or, once, the errno of a refusal that nobody
- * is told of otherwise (see ramal_conn_error()). */
+ * the connection is RAMAL_CLOSED and nothing is left to run; -EDEADLK inside a callback; -ECHILD; or, once, the errno
+ * of a refusal that nobody is told of otherwise (see ramal_conn_error()). */
 RAMAL_API int ramal_dispatch(ramal_conn *conn, unsigned budget);
 
 /* Blocks until something happened: as counted by ramal_dispatch(). Before it sleeps it yields the processor for at
@@ -183,16 +193,17 @@ RAMAL_API void ramal_stop(ramal_conn *conn, int status);
 RAMAL_API int ramal_post(ramal_conn *conn, ramal_conn_fn fn, void *user);
 
 /* Between cork and uncork, as inside a callback, what is published is collected and sent together (at the outermost
- * uncork, by ramal_flush(), or whenever 64 KiB are there); anywhere else it is sent before the call returns. They
- * nest. ramal_uncork() returns 0, or what the attempt to send came to: -ECONNRESET, -ENOTCONN, -ECHILD. */
+ * uncork, by every function that blocks or dispatches, or whenever 64 KiB are there); anywhere else it is sent before
+ * the call returns. They nest. ramal_uncork() returns 0, or what the attempt to send came to: -ECONNRESET, -ENOTCONN,
+ * -ESHUTDOWN, -ECHILD. */
 RAMAL_API void ramal_cork(ramal_conn *conn);
 RAMAL_API int ramal_uncork(ramal_conn *conn);
 
 /* ---- what is known ---- */
 
 RAMAL_API ramal_state ramal_conn_state(const ramal_conn *conn);
-/* Why the connection is not there, or was refused something: the last error of it. Borrowed, valid until the next
- * call. Never NULL. */
+/* Why the connection is not there, was refused something, or would not take an argument (-EINVAL): the last error of
+ * it. Borrowed, valid until the next call. Never NULL. */
 RAMAL_API const ramal_error *ramal_conn_error(const ramal_conn *conn);
 /* Number of this connection, as others see it in ramal_sender.peer; 0 while not connected. */
 RAMAL_API uint64_t ramal_conn_peer(const ramal_conn *conn);

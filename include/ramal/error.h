@@ -34,7 +34,7 @@
  *   -ECHILD         the connection was opened before fork(), in another process
  *   -EPERM          the server is not one to trust (another user's, or a squatter on the port)
  *   -ENOKEY         the token that TCP needs is missing, malformed, or others can read it
- *   -EINVAL         an argument is no good; the message says which
+ *   -EINVAL         an argument is no good; the message says which (ramal_conn_error() where no ramal_error is given)
  *   -EMSGSIZE       longer than the broker takes
  *   -EPROTO         what answers there is not a broker of ramal, or one of another version
  *   -EPROTOTYPE     the service answered with a stream, and one reply was asked for

@@ -154,26 +154,32 @@ RAMAL_API int ramal_subscribe_with(ramal_conn *conn, const ramal_interest *inter
                                    ramal_sub **ret);
 
 /* Ends an interest: a subscription, a service or a name. None of its callbacks run any more, messages that are on
- * the way are thrown away; requests that were handed out may still be answered. NULL is allowed. Returns NULL. */
+ * the way are thrown away; requests that were handed out may still be answered, those on the way get
+ * RAMAL_REMOTE_NO_HANDLER. NULL is allowed. Returns NULL. */
 RAMAL_API ramal_sub *ramal_sub_cancel(ramal_sub *sub);
 
-/* Blocks until the broker has confirmed or refused the interest. Callbacks run.
- * Returns 0 (ramal_sub_state() says whether it owns or waits); what it was refused for: -EACCES, -EEXIST, -EINVAL,
- * -EDQUOT, -EOPNOTSUPP, ...; -ETIMEDOUT, -ESHUTDOWN, -EINTR. */
+/* Blocks until the broker has confirmed or refused the interest; while there is no connection, until it is back.
+ * Callbacks run.
+ * err: may be NULL.
+ * Returns 0 (ramal_sub_state_of() says whether it owns or waits); what it was refused for: -EACCES, -EEXIST, -EINVAL,
+ * -EDQUOT, -EOPNOTSUPP, ...; -ENODATA (it has ended since), -ECANCELED (cancelled in a callback meanwhile); -ETIMEDOUT,
+ * -ESHUTDOWN, -EINTR; inside a callback also -ENOTCONN and -ECONNRESET. */
 RAMAL_API int ramal_sub_confirm(ramal_sub *sub, uint64_t deadline, ramal_error *err);
 
 /* The next message of a subscription without callback, in order; gaps between messages call on_gap here. Blocks
  * until the deadline (0: not at all); the callbacks of others run meanwhile.
  * ret: owned by the caller, ramal_msg_unref().
  * Returns 0; -ETIMEDOUT; -ENODATA when the subscription has ended and all is taken; what it was refused for;
- * -ESHUTDOWN, -EINTR, -EINVAL (it has a callback), -ENOMEM (the message is lost, and counted by
- * ramal_sub_dropped()). */
+ * -ESHUTDOWN (also where it was cancelled in a callback meanwhile), -EINTR, -EINVAL (it has a callback), -ENOMEM (once:
+ * one message or more could not be kept, and are counted by ramal_sub_dropped()); inside a callback also -ENOTCONN and
+ * -ECONNRESET. */
 RAMAL_API int ramal_sub_next(ramal_sub *sub, uint64_t deadline, ramal_msg **ret);
 
 RAMAL_API ramal_sub_state ramal_sub_state_of(const ramal_sub *sub);
 /* The pattern, or the name. Borrowed, valid as long as the handle. */
 RAMAL_API const char *ramal_sub_pattern(const ramal_sub *sub);
-/* Messages handed out so far, and messages reported as missing so far (the sum of all ramal_gap.count). */
+/* Messages handed out so far, and messages missing so far: the sum of all ramal_gap.count, and what there was no memory
+ * for. */
 RAMAL_API uint64_t ramal_sub_delivered(const ramal_sub *sub);
 RAMAL_API uint64_t ramal_sub_dropped(const ramal_sub *sub);
 
@@ -188,9 +194,10 @@ typedef void (*ramal_owner_fn)(ramal_conn *conn, const char *name, uint64_t owne
  * Returns 0; -EINVAL (the name), -ENOMEM. */
 RAMAL_API int ramal_watch_name(ramal_conn *conn, const char *name, ramal_owner_fn fn, void *user, ramal_sub **ret);
 
-/* Blocks until somebody owns the name. Callbacks run.
+/* Blocks until somebody owns the name, over a loss of the connection too. Callbacks run.
  * owner: gets the number of its connection; may be NULL.
- * Returns 0; -ETIMEDOUT, -EINVAL, -EACCES, -ESHUTDOWN, -EINTR, -ENOMEM. */
+ * Returns 0; -ETIMEDOUT, -EINVAL, -EACCES, -EAGAIN (too much is unsent), -ESHUTDOWN, -EINTR, -ENOMEM; inside a callback
+ * also -ENOTCONN and -ECONNRESET. */
 RAMAL_API int ramal_wait_name(ramal_conn *conn, const char *name, uint64_t deadline, uint64_t *owner, ramal_error *err);
 
 RAMAL_END

@@ -53,7 +53,8 @@ typedef void (*ramal_reply_fn)(ramal_conn *conn, int result, const ramal_msg *re
  * fn: NULL: the replies are taken with ramal_call_next().
  * ret: the handle. With fn it is valid until fn is called for the last time (inside that call it is not any more)
  * or ramal_call_cancel(); without, until ramal_call_cancel(). NULL: not wanted (-EINVAL where fn is NULL too).
- * Returns 0; nothing was taken with -EAGAIN, -ENOTCONN, -EMSGSIZE, -EINVAL, -ENOMEM. */
+ * Returns 0; nothing was taken with -EAGAIN, -ENOTCONN, -EMSGSIZE, -EINVAL, -ENOMEM, -ETIMEDOUT (the deadline has
+ * passed already). */
 RAMAL_API int ramal_request_async(ramal_conn *conn, const char *subject, const void *data, size_t len,
                                   uint64_t deadline, ramal_reply_fn fn, void *user, ramal_call **ret);
 /* options may be NULL. */
@@ -62,10 +63,11 @@ RAMAL_API int ramal_request_async_with(ramal_conn *conn, const char *subject, co
                                        void *user, ramal_call **ret);
 
 /* The next reply of a call without callback. Blocks until the deadline (0: not at all); callbacks of others run.
- * ret: owned, ramal_msg_unref(); NULL where there is none.
+ * ret: owned, ramal_msg_unref(); NULL where there is none. With -EREMOTEIO it is the service's payload.
  * Returns RAMAL_MORE: a reply, and more may come; 0: the last one; negative: the call ended without another reply,
- * as for ramal_request(); -ENODATA: it had ended before. -ETIMEDOUT with err->status RAMAL_CODE_OK and the call
- * going on: `deadline` of this function passed; ramal_call_ended() tells. */
+ * as for ramal_request(); -ENODATA: it had ended before; -ECANCELED: cancelled in a callback meanwhile (the handle is
+ * gone). -ETIMEDOUT, -EINTR, and inside a callback -ENOTCONN and -ECONNRESET may also be this function's own, and the
+ * call goes on: ramal_call_ended() tells. */
 RAMAL_API int ramal_call_next(ramal_call *call, uint64_t deadline, ramal_msg **ret, ramal_error *err);
 /* Has the call ended, and is all taken? */
 RAMAL_API bool ramal_call_ended(const ramal_call *call);
@@ -146,7 +148,8 @@ RAMAL_API int ramal_reply_with(ramal_req *req, const void *data, size_t len, con
 RAMAL_API int ramal_reply_more(ramal_req *req, const void *data, size_t len);
 RAMAL_API int ramal_reply_more_with(ramal_req *req, const void *data, size_t len, const ramal_reply_options *options);
 
-/* Calls fn, once for each -EAGAIN of ramal_reply_more(), when there is room for more. fn: NULL takes it back. */
+/* Calls fn from the loop when there is room for more after a -EAGAIN of ramal_reply_more(); also where the room came
+ * before fn was set. fn: NULL takes it back. */
 typedef void (*ramal_req_writable_fn)(ramal_req *req, void *user);
 RAMAL_API void ramal_req_on_writable(ramal_req *req, ramal_req_writable_fn fn, void *user);
 
@@ -163,7 +166,7 @@ RAMAL_API ramal_req *ramal_req_drop(ramal_req *req);
 
 /* Codes that the library itself gives to ramal_fail(). */
 #define RAMAL_REMOTE_DROPPED UINT32_C(0xffffffff)   /* ramal_req_drop() */
-#define RAMAL_REMOTE_NO_HANDLER UINT32_C(0xfffffffe) /* a name or peer without a function for requests */
+#define RAMAL_REMOTE_NO_HANDLER UINT32_C(0xfffffffe) /* no function for requests there, or not any more */
 #define RAMAL_REMOTE_BAD_REPLY UINT32_C(0xfffffffd)  /* the service's reply could not be sent */
 
 RAMAL_END

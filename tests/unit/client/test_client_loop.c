@@ -400,7 +400,8 @@ static void test_loop_options_without_size_are_refused(void **state) {
                 ramal_publish_options known;
                 char unknown[64];
         } newer = {.known = {.size = sizeof(newer), .type = "new"}};
-        ramal_publish_options older = {.size = offsetof(ramal_publish_options, headers), .type = "old", .header_count = 1};
+        ramal_publish_options older = {
+                .size = offsetof(ramal_publish_options, headers), .type = "old", .header_count = 1};
         unsigned count = 0;
         ramal_error error;
         struct fake fake;
