@@ -191,7 +191,9 @@ void group_turned(struct interest *interest) {
 }
 
 static bool member_takes(const struct interest *interest) {
-        return interest->peer->state == PEER_OPEN && !interest->peer->lost && !interest->evicting && !interest->detached;
+        const struct peer *peer = interest->peer;
+
+        return peer->state == PEER_OPEN && !peer->lost && !interest->evicting && !interest->detached;
 }
 
 static bool member_before(const struct interest *a, const struct interest *b) {
@@ -239,8 +241,8 @@ static struct interest *route_pick(const struct topic_route *route, size_t index
         return best;
 }
 
-struct interest *group_choose(const struct topic_route *route, size_t index, const struct message *message, bool full_too,
-                              Ramal__V1__Why *why) {
+struct interest *group_choose(const struct topic_route *route, size_t index, const struct message *message,
+                              bool full_too, Ramal__V1__Why *why) {
         const struct group *group = ((const struct gang *)route->slots[index]->owner)->group;
         bool primary = group->policy == RAMAL__V1__POLICY__POLICY_PRIMARY;
         struct interest *best = primary ? NULL : route_pick(route, index, message, why);
@@ -374,8 +376,8 @@ static int check_name(const struct interest *interest, const struct interest_wis
 
         rml_list_each(at, &group->members)
                 if (rml_list_entry(at, struct interest, member_link)->peer == interest->peer)
-                        return refuse(refusal, RAMAL__V1__CODE__CODE_EXISTS, "this connection has claimed the name already",
-                                      group);
+                        return refuse(refusal, RAMAL__V1__CODE__CODE_EXISTS,
+                                      "this connection has claimed the name already", group);
         if (wish->no_queue && !(wish->replace && head->allow_replace))
                 return refuse(refusal, RAMAL__V1__CODE__CODE_EXISTS, "the name is held", group);
         return 0;

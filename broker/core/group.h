@@ -40,7 +40,8 @@ struct group_refusal {
 };
 
 /* Puts an interest where it belongs: into the index alone, into a group, or into the queue for a name. Returns 0 and
- * its state, and in *replaced the owner that it replaces or NULL; 1 = refused, *refusal says why; -ENOMEM. On anything but 0 the interest is untouched. */
+ * its state, and in *replaced the owner that it replaces or NULL; 1 = refused, *refusal says why; -ENOMEM. On anything
+ * but 0 the interest is untouched. */
 int group_join(struct interest *, const struct interest_wish *, Ramal__V1__State *state, uint64_t *queued,
                struct interest **replaced, struct group_refusal *refusal);
 /* To be called for *replaced once SUBSCRIBED was answered: it stands second now or (no_queue) ends, and its uncommitted
@@ -62,8 +63,8 @@ void group_changed(struct interest *);
 void group_turned(struct interest *);
 
 /* Who gets it? Considers gang and all later ones of the same group in the route. NULL if all are full and `full_too` is
- * false; *why is the bound of one of them then. Members whose window takes nothing more cost nothing here; of others that
- * have no room for just this message a bounded number is passed over. */
+ * false; *why is the bound of one of them then. Members whose window takes nothing more cost nothing here; of others
+ * that have no room for just this message a bounded number is passed over. */
 struct interest *group_choose(const struct topic_route *, size_t index, const struct message *, bool full_too,
                               Ramal__V1__Why *why);
 /* The owner of a name, or NULL. */
