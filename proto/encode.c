@@ -101,6 +101,11 @@ static uint8_t *put_ext(uint8_t *out, const struct rml_hop *hop) {
         return close_length(start, out, 0);
 }
 
+size_t rml_put_sender(uint8_t *out, const struct rml_sender *sender) {
+        rml_check(sender->identity.len <= RML_SENDER_IDENTITY_MAX);
+        return (size_t)(put_sender(out, sender) - out);
+}
+
 /* What a delivery's hop header usually takes: makes the outer length's width a good guess. */
 #define HOP_BYTES_USUAL 36u
 
@@ -120,8 +125,12 @@ size_t rml_put_head(uint8_t *out, enum rml_kind kind, uint64_t id, const struct 
         out = put_uint(out, 3, hop->flags);
         out = put_uint(out, 4, hop->time_left_us);
         out = put_uint(out, 5, hop->seq);
-        if (hop->sender)
+        if (hop->sender_field.len > 0) {
+                memcpy(out, hop->sender_field.data, hop->sender_field.len);
+                out += hop->sender_field.len;
+        } else if (hop->sender) {
                 out = put_sender(out, hop->sender);
+        }
         out = put_uint(out, 7, hop->replaced);
         out = put_uint(out, 8, hop->code);
         out = put_bytes(out, 9, hop->text);

@@ -14,10 +14,18 @@ struct rml_hop {
         struct rml_span text;            /* at most RML_HOP_BYTES_MAX with the rest */
         struct rml_span key;
         uint64_t stream_credit;
+        struct rml_span sender_field; /* instead of `sender`: the field whole, as rml_put_sender() wrote it */
 };
 
-/* The longest head that rml_put_head() writes without `text`, `key` and sender->identity: add their lengths. */
+/* The longest head that rml_put_head() writes without `text`, `key` and sender->identity: add their
+ * lengths (a sender_field is in it). */
 #define RML_HEAD_BYTES_MAX 192u
+
+/* The field `sender` with its tag and length: it is the same in all messages of a peer. `identity` may be at most
+ * RML_SENDER_IDENTITY_MAX bytes long. Returns the bytes written, at most RML_SENDER_BYTES_MAX. */
+#define RML_SENDER_IDENTITY_MAX 16u
+#define RML_SENDER_BYTES_MAX 64u
+size_t rml_put_sender(uint8_t *out, const struct rml_sender *);
 
 /* Writes prefix, Frame.id (if not 0), kind tag, inner length and hop header of a data frame whose remaining
  * `tail_len` bytes (fields 11-15) follow. Returns the bytes written. */

@@ -279,11 +279,10 @@ static bool parcel_write(struct peer *peer, const struct parcel *parcel) {
 int answer_reply(struct peer *caller, uint64_t id, uint64_t seq, const struct rml_data *data, struct message *message, bool own,
                  uint64_t confirm_token) {
         struct core *core = caller->core;
-        struct rml_hop hop = {.seq = seq, .code = data->code, .text = data->text, .sender = &message->sender};
+        struct rml_hop hop = {.seq = seq, .code = data->code, .text = data->text, .sender_field = message->sender};
         uint8_t small[RML_HEAD_BYTES_MAX + 256];
-        size_t text_len = data->text.len + message->sender.identity.len;
-        bool long_text = text_len > 256;
-        uint8_t *head = long_text ? malloc(RML_HEAD_BYTES_MAX + text_len) : small;
+        bool long_text = data->text.len > 256;
+        uint8_t *head = long_text ? malloc(RML_HEAD_BYTES_MAX + data->text.len) : small;
         struct answer *answer;
         size_t head_len;
         struct parcel parcel = {.tail = message->tail, .own = own, .token = confirm_token, .seq = seq};

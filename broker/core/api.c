@@ -165,7 +165,7 @@ static int reply_send(struct api_reply *reply, uint64_t id, const char *type) {
         uint8_t head[RML_TAIL_HEAD_BYTES_MAX + 64];
         struct rml_span none = {NULL, 0};
         struct rml_data data = {0};
-        struct message message = {0};
+        struct message message = {.sender = MESSAGE_SENDER_BROKER};
         size_t n = rml_put_tail_head(head, none, rml_span_of(type), none, reply->end - reply->head);
         struct rml_blob *fitting;
         int r;

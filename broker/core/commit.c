@@ -23,7 +23,7 @@ static size_t shipment_head(const struct interest *interest, const struct shipme
                 .sid = interest->sid,
                 .seq = shipment->seq,
                 .replaced = shipment->replaced,
-                .sender = shipment->sender,
+                .sender_field = shipment->sender,
                 .flags = shipment->moved ? RAMAL__V1__DATA_FLAG__DATA_FLAG_MOVED : 0,
         };
         uint64_t id = 0;
@@ -51,7 +51,7 @@ bool commit_write(struct interest *interest, const struct shipment *shipment) {
 
         if (asked && !flights_reserve(&interest->flights))
                 return false;
-        out = outbox_reserve(outbox, &core->pool, RML_HEAD_BYTES_MAX + shipment->sender->identity.len + copied);
+        out = outbox_reserve(outbox, &core->pool, RML_HEAD_BYTES_MAX + copied);
         if (!out)
                 return false;
         n = shipment_head(interest, shipment, out);
@@ -114,7 +114,7 @@ bool interest_commit(struct interest *interest) {
                 return true;
         }
         shipment = (struct shipment){
-                .sender = &delivery->body->sender,
+                .sender = {delivery->body->sender, delivery->body->sender_len},
                 .tail = delivery->body->tail,
                 .share = delivery->body->blob ? delivery->body : NULL,
                 .charge = delivery->body->charge,

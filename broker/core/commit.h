@@ -10,7 +10,7 @@ struct interest;
 
 /* What is written for one receiver. */
 struct shipment {
-        const struct rml_sender *sender;
+        struct rml_span sender; /* the field */
         struct rml_span tail;
         struct body *share; /* its tail is referenced; NULL: copied */
         size_t charge;

@@ -14,6 +14,7 @@
 #include "peer.h"
 #include "presence.h"
 #include "router.h"
+#include "subject.h"
 
 #define ROUTE_CACHE_BYTES (4u << 20)
 
@@ -393,15 +394,13 @@ int core_peer_add(struct core *core, const struct core_origin *origin, void *use
                 return full ? -EDQUOT : -ENOMEM;
         }
         peer->id = ++core->peer_last;
-        peer->sender = (struct rml_sender){.peer = peer->id, .local = peer->local};
-        if (peer->local) {
-                peer->sender.uid = peer->uid;
-                peer->sender.gid = peer->gid;
-                peer->sender.pid = peer->pid;
-        } else {
-                peer->sender.identity = (struct rml_span){(const uint8_t *)"token", 5};
+        if (!peer->local) {
+                peer->identity = rml_span_of("token");
                 core->unauthenticated++;
         }
+        peer->sender_len = (uint8_t)rml_put_sender(peer->sender_field, &(struct rml_sender){
+                .peer = peer->id, .local = peer->local, .uid = peer->uid, .gid = peer->gid, .pid = peer->pid,
+                .identity = peer->identity});
         rml_list_push_back(&core->peers, &peer->link);
         rml_table_put(&core->peers_by_id, &peer->node, rml_hash_u64(&core->config.seed, peer->id, 2));
         core->counters.connections++;

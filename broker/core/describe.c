@@ -44,12 +44,12 @@ int describe_peer(const struct peer *peer, struct arena *arena, Ramal__Api__V1__
                 ret->pid = peer->pid;
                 ret->groups = peer->groups;
                 ret->n_groups = peer->group_count;
-        } else if (peer->in && peer->sender.identity.len) {
-                char *identity = arena_alloc(arena, peer->sender.identity.len + 1);
+        } else if (peer->in && peer->identity.len) {
+                char *identity = arena_alloc(arena, peer->identity.len + 1);
 
                 if (!identity)
                         return -ENOMEM;
-                memcpy(identity, peer->sender.identity.data, peer->sender.identity.len);
+                memcpy(identity, peer->identity.data, peer->identity.len);
                 ret->identity = identity;
         }
         ret->address = describe_text(peer->address);

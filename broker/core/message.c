@@ -18,7 +18,9 @@ struct body *message_body(struct core *core, struct message *message) {
         body = malloc(sizeof(*body) + (small ? message->tail.len : 0));
         if (!body)
                 return NULL;
-        *body = (struct body){.refs = 1, .charge = message->charge, .core = core, .sender = message->sender};
+        *body = (struct body){.refs = 1, .charge = message->charge, .core = core,
+                              .sender_len = (uint8_t)message->sender.len};
+        memcpy(body->sender, message->sender.data, message->sender.len);
         if (small) {
                 if (message->tail.len)
                         memcpy(body->bytes, message->tail.data, message->tail.len);

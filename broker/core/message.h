@@ -4,7 +4,7 @@
 #ifndef RAMAL_MESSAGE_H
 #define RAMAL_MESSAGE_H
 
-#include "scan.h"
+#include "encode.h"
 
 struct core;
 
@@ -23,15 +23,19 @@ struct body {
         size_t refs;
         size_t charge; /* with MESSAGE_BODY_BYTES counted once in the broker's total */
         struct core *core;
-        struct rml_sender sender; /* identity points to static text */
         struct rml_span tail;     /* fields 11-15 as the sender wrote them */
         struct rml_span subject;  /* inside tail */
         struct rml_blob *blob;    /* tail lies in here, or NULL: below */
+        uint8_t sender_len;
+        uint8_t sender[RML_SENDER_BYTES_MAX]; /* the field, as deliveries bear it */
         uint8_t bytes[];
 };
 
+/* The broker itself: a Sender with nothing in it. */
+#define MESSAGE_SENDER_BROKER ((struct rml_span){(const uint8_t *)"\x32\x00", 2})
+
 struct message {
-        struct rml_sender sender;
+        struct rml_span sender; /* the field, as deliveries bear it: peer->sender_field, or MESSAGE_SENDER_BROKER */
         struct rml_span tail;
         struct rml_span subject;
         size_t charge;          /* value of the sender's length prefix: what windows, credits and budgets count */

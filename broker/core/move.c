@@ -14,7 +14,7 @@ static bool move_one(struct interest *from, struct delivery *delivery, Ramal__V1
         const struct topic_route *route;
         struct group *group = from->gang->group;
         struct message message = {
-                .sender = delivery->body->sender,
+                .sender = {delivery->body->sender, delivery->body->sender_len},
                 .tail = delivery->body->tail,
                 .subject = delivery->body->subject,
                 .charge = delivery->body->charge,

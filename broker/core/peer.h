@@ -5,7 +5,7 @@
 
 #include "account.h"
 #include "framer.h"
-#include "scan.h"
+#include "encode.h"
 #include "state.h"
 
 enum peer_state {
@@ -43,7 +43,9 @@ struct peer {
         uint32_t uid, gid, pid;
         uint32_t *groups;
         size_t group_count;
-        struct rml_sender sender;      /* as messages bear it */
+        struct rml_span identity;      /* how it proved itself if it is not local: static text */
+        uint8_t sender_len;
+        uint8_t sender_field[RML_SENDER_BYTES_MAX]; /* as its messages bear it */
         char *app, *library, *address;
         uint64_t accepted_ns;
         struct account *account;

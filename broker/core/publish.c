@@ -86,7 +86,7 @@ void publish_own(struct core *core, struct rml_span subject, const char *type, c
         size_t payload_len = protobuf_c_message_get_packed_size(payload);
         struct rml_blob *blob = rml_blob_new(RML_TAIL_HEAD_BYTES_MAX + subject.len + strlen(type) + payload_len);
         const struct topic_route *route;
-        struct message message = {0};
+        struct message message = {.sender = MESSAGE_SENDER_BROKER};
         const char *why_not;
         size_t n;
 

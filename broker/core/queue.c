@@ -289,7 +289,7 @@ int interest_offer(struct interest *interest, struct message *message, struct ca
             (call || !interest->grouped || interest_has_room(interest, message, &why)) &&
             peer_clear(peer, RML_HEAD_BYTES_MAX + message->tail.len) && message_share(peer->core, message, &share)) {
                 struct shipment shipment = {
-                        .sender = &message->sender,
+                        .sender = message->sender,
                         .tail = share ? share->tail : message->tail,
                         .share = share,
                         .charge = message->charge,

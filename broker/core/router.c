@@ -109,7 +109,7 @@ static void route_data(struct peer *peer, const struct rml_raw *raw, const struc
                 return;
         }
         message = (struct message){
-                .sender = peer->sender,
+                .sender = {peer->sender_field, peer->sender_len},
                 .tail = data.tail,
                 .subject = data.subject,
                 .charge = raw->len,

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "encode.h"
 #include "bounds.h"
 #include "rng.h"
@@ -155,12 +156,45 @@ static void test_encode_written_heads_scan_to_the_same_values(void **state) {
 static void test_encode_longest_head_fits_its_bound(void **state) {
         (void)state;
         const struct rml_sender sender = {UINT64_MAX, true, UINT32_MAX, UINT32_MAX, UINT32_MAX, {NULL, 0}};
-        const struct rml_hop hop = {UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT32_MAX,
-                                    UINT32_MAX, &sender,    {NULL, 0},  {NULL, 0},  UINT64_MAX};
+        const struct rml_hop hop = {
+                .sid = UINT64_MAX,
+                .token = UINT64_MAX,
+                .time_left_us = UINT64_MAX,
+                .seq = UINT64_MAX,
+                .replaced = UINT64_MAX,
+                .flags = UINT32_MAX,
+                .code = UINT32_MAX,
+                .sender = &sender,
+                .stream_credit = UINT64_MAX,
+        };
         uint8_t out[RML_HEAD_BYTES_MAX];
         size_t len = rml_put_head(out, RML_DELIVER, UINT64_MAX, &hop, 64u << 20);
 
         assert_in_range(len, 100, RML_HEAD_BYTES_MAX - 20); /* 15 are for longer lengths of the texts */
+}
+
+static void test_encode_sender_that_was_written_before_gives_the_same_head(void **state) {
+        (void)state;
+        const struct rml_sender senders[] = {
+                {.peer = 0},
+                {.peer = 7, .local = true, .uid = 1000, .gid = 1000, .pid = 70000},
+                {.peer = UINT64_MAX, .local = true, .uid = UINT32_MAX, .gid = UINT32_MAX, .pid = UINT32_MAX},
+                {.peer = 9, .identity = {(const uint8_t *)"token", 5}},
+        };
+
+        for (size_t i = 0; i < RML_COUNT(senders); i++) {
+                uint8_t field[RML_SENDER_BYTES_MAX], one[RML_HEAD_BYTES_MAX + 16], other[RML_HEAD_BYTES_MAX + 16];
+                struct rml_span written = {field, rml_put_sender(field, &senders[i])};
+                /* From a length of one byte to one of three. */
+                for (size_t tail = 60; tail < 40000; tail = tail * 3 / 2) {
+                        size_t len = rml_put_head(one, RML_DELIVER, 0, &(struct rml_hop){.sid = 3, .sender = &senders[i]}, tail);
+
+                        assert_int_equal(
+                                rml_put_head(other, RML_DELIVER, 0, &(struct rml_hop){.sid = 3, .sender_field = written}, tail),
+                                len);
+                        assert_memory_equal(one, other, len);
+                }
+        }
 }
 
 static void test_encode_local_of_root_is_still_there(void **state) {
@@ -181,6 +215,7 @@ int main(void) {
                 cmocka_unit_test(test_encode_smallest_publish_is_as_the_manual_says),
                 cmocka_unit_test(test_encode_written_heads_scan_to_the_same_values),
                 cmocka_unit_test(test_encode_longest_head_fits_its_bound),
+                cmocka_unit_test(test_encode_sender_that_was_written_before_gives_the_same_head),
                 cmocka_unit_test(test_encode_local_of_root_is_still_there),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
