@@ -464,7 +464,11 @@ void model_settled(struct model *model) {
                             in->party->fake->index, (ull)in->sub.sid, in->queue.count, in->flight.count);
                 if (in->notice_count) {
                         struct notice final = in->notices[in->notice_count - 1];
-                        world_check(world, final.state == in->told_state.state && final.queued == in->told_state.queued,
+                        /* LOST with a place in line says all that QUEUED with that place would. */
+                        bool same = final.state == in->told_state.state ||
+                                    (final.state == RAMAL__V1__STATE__STATE_QUEUED && in->told_state.queued &&
+                                     in->told_state.state == RAMAL__V1__STATE__STATE_LOST);
+                        world_check(world, same && final.queued == in->told_state.queued,
                                     "peer %u sid %llu: %zu notices due, the last %s queued %llu",
                                     in->party->fake->index, (ull)in->sub.sid, in->notice_count,
                                     rml_state_name(final.state), (ull) final.queued);
