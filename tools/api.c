@@ -35,7 +35,8 @@ int api_call(struct ctl *ctl, const char *verb, const ProtobufCMessage *request,
         int r = ramal_request_with(ctl->conn, subject, packed, size, &options, ctl_deadline(ctl), &msg, &err);
         free(packed);
         if (r < 0)
-                return ctl_error(ctl, r == -ENXIO ? NULL : subject, r, &err);
+                /* It is the verb's word that is no subject or no peer. */
+                return ctl_error(ctl, r == -EINVAL || r == -ENXIO ? ctl_word(ctl, 0) : subject, r, &err);
         size_t len;
         const void *data = ramal_msg_data(msg, &len);
         *reply = protobuf_c_message_unpack(descriptor, NULL, len, data);

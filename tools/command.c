@@ -11,15 +11,12 @@
 #include "ctl.h"
 #include "interrupt.h"
 
-/* Descriptors 0 to 2 must be taken, or a socket would get one of them and be written to as stdout. */
+/* Descriptors 0 to 2 must be taken, or a socket would get one of them and be written to as stdout. What was closed stays
+ * unusable, so that nobody believes his output to have been written. */
 static int fill_standard_descriptors(void) {
-        int fd;
-        do {
-                fd = open("/dev/null", O_RDWR);
-        } while (fd >= 0 && fd <= 2);
-        if (fd < 0)
-                return -errno;
-        close(fd);
+        for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+                if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) < 0)
+                        return -errno;
         return 0;
 }
 
@@ -31,11 +28,8 @@ static int parse(struct ctl *ctl, int argc, char **argv) {
         int r = options_next(&options, sets, 1, &word);
         if (r == 0 && word) {
                 ctl->verb = verbs_find(word);
-                if (!ctl->verb) {
-                        const char *nearest = verbs_nearest(word);
-                        return ctl_usage(ctl, "no verb '%s'%s%s%s", word, nearest ? ": did you mean '" : "",
-                                         nearest ? nearest : "", nearest ? "'?" : "");
-                }
+                if (!ctl->verb)
+                        return ctl_no_verb(ctl, word);
                 sets[1] = (struct option_set){ctl->verb->options, ctl->verb->option_count, ctl->values};
                 /* The words of __complete are another command line. */
                 options.words_only = ctl->verb == &verb_complete;
@@ -90,6 +84,8 @@ int command_run(int argc, char **argv) {
         struct ctl ctl = {.verb = NULL};
         if (fill_standard_descriptors() < 0)
                 return EXIT_LATER;
+        /* A line goes out in one piece: others write to the same terminal. */
+        setvbuf(stderr, NULL, _IOLBF, 0);
         interrupt_install();
         ctl.words = calloc((size_t)argc + 1, sizeof(*ctl.words));
         if (!ctl.words)

@@ -82,6 +82,12 @@ int ctl_usage(const struct ctl *ctl, const char *format, ...) {
         return EXIT_USAGE;
 }
 
+int ctl_no_verb(const struct ctl *ctl, const char *word) {
+        const char *nearest = verbs_nearest(word);
+        return ctl_usage(ctl, "no verb '%s'%s%s%s", word, nearest ? ": did you mean '" : "", nearest ? nearest : "",
+                         nearest ? "'?" : "");
+}
+
 /* ---- errors ---- */
 
 int ctl_exit_status(int code) {
@@ -148,8 +154,10 @@ int ctl_error(const struct ctl *ctl, const char *what, int code, const ramal_err
         enum text_keep keep = code == -ECONNREFUSED ? TEXT_LINES : TEXT_LINE;
         char service[32] = "";
         /* Some of the library's messages name it themselves. */
-        if (what && strncmp(message, what, strlen(what)) == 0)
+        if (what && strncmp(message, what, strlen(what)) == 0 && message[strlen(what)] == ':')
                 what = NULL;
+        if (what && !*what)
+                what = "''";
         if (code == -EREMOTEIO && err)
                 snprintf(service, sizeof(service), "error %u: ", (unsigned)err->remote);
         say_lines(ctl, keep, "%s%s%s%s%s%s%s", what ? what : "", what ? ": " : "", service, message,
@@ -222,10 +230,13 @@ int ctl_flush(void) {
 }
 
 int ctl_close(struct ctl *ctl, int status) {
+        /* From here on Ctrl-C ends at once: what was received must be out. */
+        int r = ctl_flush();
         interrupt_watch(NULL);
         ramal_close(ctl->conn);
         ctl->conn = NULL;
-        int r = ctl_flush();
+        if (r == 0)
+                r = ctl_flush();
         if (r < 0 && r != -EINTR && status == EXIT_OK)
                 return ctl_fail(ctl, EXIT_REFUSED, "cannot write the output: %s", strerror(-r));
         return status;

@@ -46,6 +46,8 @@ void ctl_say(const struct ctl *ctl, const char *format, ...) __attribute__((form
 int ctl_fail(const struct ctl *ctl, int status, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* The same with a hint to the help. Returns EXIT_USAGE. */
 int ctl_usage(const struct ctl *ctl, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* The same for a word that is no verb. */
+int ctl_no_verb(const struct ctl *ctl, const char *word);
 /* Says what an error of the library is about (what: a subject, ... or NULL) and what to do. err: NULL, or what the
  * library filled. Returns the exit status. Quiet when it was interrupted. */
 int ctl_error(const struct ctl *ctl, const char *what, int code, const ramal_error *err);

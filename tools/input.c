@@ -58,7 +58,12 @@ int input_payload(const struct ctl *ctl, const char *word, const struct option_v
         if (word && file->given)
                 return ctl_usage(ctl, "DATA or --file, not both");
         if (file->given) {
-                int fd = open(file->text, O_RDONLY | O_CLOEXEC);
+                int fd;
+                do { /* that of a FIFO waits for its writer */
+                        fd = open(file->text, O_RDONLY | O_CLOEXEC);
+                } while (fd < 0 && errno == EINTR && !interrupt_signal());
+                if (fd < 0 && errno == EINTR)
+                        return ctl_exit_status(-EINTR);
                 if (fd < 0)
                         return ctl_fail(ctl, EXIT_DATA, "%s: cannot be opened: %s", file->text, strerror(errno));
                 int status = read_from(ctl, fd, file->text, ret);

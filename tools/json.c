@@ -11,11 +11,21 @@ struct json json_on(FILE *out) {
         return (struct json){.out = out};
 }
 
+/* JSON may go to a terminal too. What does not fit in 16 bits is written as two halves. */
+static void escaped(struct json *json, uint32_t rune) {
+        if (rune > 0xffff)
+                fprintf(json->out, "\\u%04x\\u%04x", (unsigned)(0xd800 + ((rune - 0x10000) >> 10)),
+                        (unsigned)(0xdc00 + (rune & 0x3ff)));
+        else
+                fprintf(json->out, "\\u%04x", (unsigned)rune);
+}
+
 static void quoted(struct json *json, const void *text, size_t len) {
         const unsigned char *p = text;
+        uint32_t rune;
         putc('"', json->out);
         while (len > 0) {
-                size_t bytes = text_character(p, len);
+                size_t bytes = text_character(p, len, &rune);
                 if (bytes == 0) {
                         fputs("\\ufffd", json->out);
                         bytes = 1;
@@ -26,11 +36,8 @@ static void quoted(struct json *json, const void *text, size_t len) {
                         fputs("\\n", json->out);
                 } else if (*p == '\t') {
                         fputs("\\t", json->out);
-                } else if (*p < 0x20 || *p == 0x7f) {
-                        fprintf(json->out, "\\u%04x", (unsigned)*p);
-                } else if (*p == 0xc2 && p[1] < 0xa0) {
-                        /* C1 controls: JSON may go to a terminal too. */
-                        fprintf(json->out, "\\u%04x", (unsigned)p[1]);
+                } else if (text_is_unsafe(rune)) {
+                        escaped(json, rune);
                 } else {
                         fwrite(p, 1, bytes, json->out);
                 }

@@ -192,7 +192,8 @@ static int short_option(struct options *options, const struct option_set *sets, 
                         return take(options, def, &sets[s].values[i], text);
                 }
         }
-        size_t bytes = text_character(letter, strlen(letter));
+        uint32_t rune;
+        size_t bytes = text_character(letter, strlen(letter), &rune);
         return wrong(options, "unknown option -%.*s (write -- before words that begin with -)", bytes ? (int)bytes : 1,
                      letter);
 }

@@ -36,8 +36,8 @@ static bool within(const struct range *ranges, size_t count, uint32_t rune) {
 
 #define WITHIN(ranges, rune) within((ranges), sizeof(ranges) / sizeof(*(ranges)), (rune))
 
-/* Decodes one character. Returns its bytes, 0 where it is not well-formed. */
-static size_t decode(const unsigned char *p, size_t len, uint32_t *rune) {
+size_t text_character(const void *text, size_t len, uint32_t *rune) {
+        const unsigned char *p = text;
         static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
         if (len == 0)
                 return 0;
@@ -56,15 +56,15 @@ static size_t decode(const unsigned char *p, size_t len, uint32_t *rune) {
         return bytes;
 }
 
-size_t text_character(const void *text, size_t len) {
-        uint32_t rune;
-        return decode(text, len, &rune);
+bool text_is_unsafe(uint32_t rune) {
+        return rune < 0x20 || (rune >= 0x7f && rune < 0xa0) || WITHIN(unsafe, rune);
 }
 
 bool text_is_utf8(const void *text, size_t len) {
         const unsigned char *p = text;
+        uint32_t rune;
         while (len > 0) {
-                size_t bytes = text_character(p, len);
+                size_t bytes = text_character(p, len, &rune);
                 if (bytes == 0)
                         return false;
                 p += bytes;
@@ -92,7 +92,7 @@ size_t text_next(struct text_cursor *cursor, char piece[TEXT_PIECE], unsigned *c
         if (cursor->left == 0)
                 return 0;
         uint32_t rune = 0;
-        size_t bytes = decode(cursor->at, cursor->left, &rune), written;
+        size_t bytes = text_character(cursor->at, cursor->left, &rune), written;
         if (bytes == 0) {
                 bytes = 1;
                 written = (size_t)snprintf(piece, TEXT_PIECE, "\\x%02x", (unsigned)*cursor->at);
@@ -102,7 +102,7 @@ size_t text_next(struct text_cursor *cursor, char piece[TEXT_PIECE], unsigned *c
                 piece[1] = 0;
                 written = 1;
                 *columns = 1;
-        } else if (rune < 0x20 || (rune >= 0x7f && rune < 0xa0) || WITHIN(unsafe, rune)) {
+        } else if (text_is_unsafe(rune)) {
                 written = escape(rune, piece);
                 *columns = (unsigned)written;
         } else {

@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 
 enum text_keep {
@@ -27,8 +28,10 @@ struct text_cursor text_cursor(const void *text, size_t len, enum text_keep keep
  * Returns the bytes of the safe form, 0 at the end. */
 size_t text_next(struct text_cursor *cursor, char piece[TEXT_PIECE], unsigned *columns);
 
-/* Bytes of the well-formed UTF-8 character that `text` begins with; 0: none. */
-size_t text_character(const void *text, size_t len);
+/* Decodes the well-formed UTF-8 character that `text` begins with. Returns its bytes; 0: there is none. */
+size_t text_character(const void *text, size_t len, uint32_t *rune);
+/* Must it be written as an escape? */
+bool text_is_unsafe(uint32_t rune);
 bool text_is_utf8(const void *text, size_t len);
 
 /* How many columns the safe form takes on one line. */

@@ -15,11 +15,8 @@ static int run(struct ctl *ctl) {
                 return EXIT_OK;
         }
         const struct verb *verb = verbs_find(topic);
-        if (!verb) {
-                const char *nearest = verbs_nearest(topic);
-                return ctl_usage(ctl, "no verb '%s'%s%s%s", topic, nearest ? ": did you mean '" : "",
-                                 nearest ? nearest : "", nearest ? "'?" : "");
-        }
+        if (!verb)
+                return ctl_no_verb(ctl, topic);
         verbs_help_of(stdout, verb);
         return EXIT_OK;
 }

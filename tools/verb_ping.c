@@ -77,6 +77,8 @@ static int run(struct ctl *ctl) {
         }
         if (r == 0 || r == -EINTR)
                 summary(ctl, &trips);
+        if (r != -EINTR && ferror(stdout))
+                return EXIT_OK; /* ctl_close() says it */
         return r < 0 ? ctl_error(ctl, NULL, r, ramal_conn_error(ctl->conn)) : EXIT_OK;
 }
 

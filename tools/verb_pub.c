@@ -151,6 +151,8 @@ static int publish_all(struct pub *pub, const struct payload *payload, const ram
 }
 
 static int verdict(const struct pub *pub, int r) {
+        if (r < 0 && r != -EINTR && ferror(stdout))
+                r = 0; /* ctl_close() says it */
         if (r < 0 && r != -EINTR)
                 return ctl_error(pub->ctl, pub->subject, r, pub->error.code == r ? &pub->error : NULL);
         if (pub->unheard > 0) {

@@ -3,6 +3,7 @@
 
 #include "api.h"
 #include "table.h"
+#include "text.h"
 
 static const struct table_column columns[] = {
         {"FOR", 0},
@@ -58,6 +59,8 @@ static int run(struct ctl *ctl) {
         char subject[1024];
         if (length >= sizeof(subject))
                 return ctl_fail(ctl, EXIT_DATA, "the subject is too long: at most 255 bytes");
+        if (!text_is_utf8(ctl->words[0], length))
+                return ctl_fail(ctl, EXIT_DATA, "%s: it is not valid UTF-8", ctl->words[0]);
         memcpy(subject, ctl->words[0], length + 1);
         ramal__api__v1__who_request__init(&request);
         request.subject = subject;

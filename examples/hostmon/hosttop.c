@@ -175,7 +175,7 @@ static int run(ramal_conn *conn, const char *pattern, struct hosttop *self) {
         int r = ramal_subscribe_with(conn, RAMAL_INTEREST(.pattern = pattern, .on_gap = on_gap), on_sample, self, &sub);
 
         if (r < 0) {
-                fprintf(stderr, "hosttop: \"%s\": %s\n", pattern, ramal_strerror(r));
+                fprintf(stderr, "hosttop: %s: %s\n", pattern, ramal_conn_error(conn)->message);
                 return r == -EINVAL ? EX_DATAERR : EX_SOFTWARE;
         }
         r = ramal_sub_confirm(sub, ramal_in_ms(5000), &error);

@@ -109,9 +109,11 @@ class Who(CmdCase):
                          [{"subject": "no.body", "publish": [], "call": []}])
 
     def test_who_of_what_is_no_subject(self):
-        for subject in ("a..b", "a.*", "x" * 300, "x" * 3000):
+        for subject, said in (("", "'': it is empty"), ("a..b", "a..b: it has an empty token"),
+                              ("a.*", "a.*: it has a wildcard"), (b"a\xff", "a\\xff: it is not valid UTF-8"),
+                              ("x" * 300, "x: it is longer than 255 bytes"), ("x" * 3000, "too long")):
             with self.subTest(subject=subject[:10]):
-                self.wrong(DATA, "", "who", subject)
+                self.wrong(DATA, said, "who", subject)
 
 
 class Status(CmdCase):

@@ -7,8 +7,8 @@ import signal
 import socket
 import subprocess
 
-from cmdcase import CONFIG, DENIED, INTERRUPTED, LATER, OK, REFUSED, UNAVAILABLE, USAGE, CmdCase, main
-from ramald import Directory, program
+from cmdcase import CONFIG, DATA, DENIED, INTERRUPTED, LATER, OK, REFUSED, UNAVAILABLE, USAGE, CmdCase, main
+from ramald import SECONDS, Directory, program, wait_for
 
 VERBS = ("list", "names", "who", "status", "pub", "sub", "call", "reply", "wait", "ping", "help", "completion")
 
@@ -257,15 +257,56 @@ class Endings(CmdCase):
         self.assertEqual((done.status, done.err), (-signal.SIGPIPE, ""))
 
     def test_ending_with_a_full_disk_is_an_error(self):
-        with open("/dev/full", "w", encoding="ascii") as full:
-            done = self.start("list", stdout=full).end()
-        self.assertEqual(done.status, REFUSED)
-        self.assertIn("No space left", done.err)
+        for words in (["list"], ["ping", "--every", "10ms"], ["pub", "nobody.there", "x", "--every", "10ms", "--receipt"]):
+            with self.subTest(verb=words[0]), open("/dev/full", "w", encoding="ascii") as full:
+                done = self.start(*words, stdout=full).end()
+                self.assertEqual(done.status, REFUSED)
+                self.assertIn(f"ramal: {words[0]}: cannot write the output: No space left on device\n", done.err)
 
-    def test_ending_with_closed_descriptors_harms_nobody(self):
-        done = subprocess.run(["sh", "-c", '"$0" list <&- >&-', program("RAMAL")], env=self.environment(),
-                              capture_output=True, check=False)
-        self.assertEqual((done.returncode, done.stderr), (OK, b""))
+    def shell(self, line):
+        return subprocess.run(["sh", "-c", line, program("RAMAL")], env=self.environment(), capture_output=True,
+                              timeout=SECONDS, check=False)
+
+    def test_ending_with_closed_descriptors_is_an_error_where_they_are_needed(self):
+        done = self.shell('"$0" list <&- >&-')
+        self.assertEqual((done.returncode, done.stderr),
+                         (REFUSED, b"ramal: list: cannot write the output: Bad file descriptor\n"))
+        done = self.shell('"$0" pub some.where <&-')
+        self.assertEqual((done.returncode, done.stderr),
+                         (DATA, b"ramal: pub: stdin: cannot be read: Bad file descriptor\n"))
+        done = self.shell('"$0" list <&- 2>&-')
+        self.assertEqual(done.returncode, OK)
+        self.assertIn(b"ramal list", done.stdout)
+
+    def test_ending_by_ctrl_c_while_a_fifo_has_no_writer(self):
+        with Directory() as directory:
+            os.mkfifo(directory / "fifo")
+            running = self.start("pub", "some.where", "--file", str(directory / "fifo"))
+            pid = running.process.pid
+            wait_for(lambda: str(pid) in self.cmd("list").out and " S " in self.stat_of(pid), "it to open the FIFO")
+            running.send(signal.SIGINT)
+            try:
+                running.process.wait(1)
+            except subprocess.TimeoutExpired:  # it was on its way to the FIFO
+                running.send(signal.SIGINT)
+            done = running.end()
+            self.assertEqual((done.status, done.err), (INTERRUPTED, ""))
+
+    @staticmethod
+    def stat_of(pid):
+        with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+            return file.read()
+
+    def test_ending_line_is_one_write(self):
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        with ours, theirs:
+            done = subprocess.run([program("RAMAL"), "pub", "nobody.there", "x"], stderr=theirs, check=False,
+                                  env=self.environment(), timeout=SECONDS)
+            self.assertEqual(done.returncode, OK)
+            self.assertEqual(ours.recv(4096), b"ramal: pub: nobody.there: nobody listens\n")
+
+    def test_ending_line_names_a_subject_that_its_reason_begins_with(self):
+        self.wrong(UNAVAILABLE, "ramal: call: no: nobody serves this subject", "call", "no", "x")
 
 
 if __name__ == "__main__":

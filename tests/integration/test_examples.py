@@ -288,6 +288,9 @@ class Examples(unittest.TestCase):
         self.assertRegex(self.run_example("hosttop", "--address", tcp, "--token-file", self.directory / "wrong", status=77),
                          r"^hosttop: .+\n$")
 
+    def test_hosttop_says_why_a_pattern_is_none(self):
+        self.assertRegex(self.run_example("hosttop", "a..b", status=65), r"^hosttop: a\.\.b: .*empty token.*\n$")
+
     def test_hosttop_leaves_out_what_it_does_not_understand(self):
         client = self.connect()
         top = self.start("hosttop", "--count", "1", "host.>")

@@ -64,6 +64,17 @@ static void test_json_text_is_escaped(void **state) {
         expect(&o, "[\"\\\"\\\\/\\n\\t\\u000d\\u001b\\u007f\",\"a\\u0000b\",\"\\u009b\xc3\xa9\",\"\"]\n");
 }
 
+static void test_json_text_that_reorders_or_hides_is_escaped(void **state) {
+        struct output o;
+        (void)state;
+        begin(&o);
+        json_array(&o.json, NULL);
+        json_text(&o.json, NULL, "\xe2\x80\xae\xe2\x80\xa8");
+        json_text(&o.json, NULL, "\xf3\xa0\x80\x81\xf0\x9f\x98\x80");
+        json_end(&o.json);
+        expect(&o, "[\"\\u202e\\u2028\",\"\\udb40\\udc01\xf0\x9f\x98\x80\"]\n");
+}
+
 static void test_json_invalid_utf8_becomes_the_replacement_character(void **state) {
         struct output o;
         (void)state;
@@ -115,6 +126,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_json_containers_nest_and_end_in_one_line),
                 cmocka_unit_test(test_json_text_is_escaped),
+                cmocka_unit_test(test_json_text_that_reorders_or_hides_is_escaped),
                 cmocka_unit_test(test_json_invalid_utf8_becomes_the_replacement_character),
                 cmocka_unit_test(test_json_keys_are_escaped_too),
                 cmocka_unit_test(test_json_numbers_are_exact),
