@@ -22,7 +22,7 @@
 #define PAYLOAD 15u
 #define HEADER_NAME_BYTES_MAX 255u
 
-#define FLAGS_KNOWN UINT32_C(127)
+#define FLAGS_KNOWN UINT32_C(511)
 
 /* What a client may put into a kind: fields, and flags among those that we know (the receiver refuses the others). */
 struct allowed {

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "answer.h"
 #include "api.h"
@@ -16,6 +17,7 @@
 #include "bounds.h"
 #include "refuse.h"
 #include "subject.h"
+#include "tap.h"
 
 static struct call *call_by_token(const struct core *core, uint64_t token) {
         struct rml_table_node *node = rml_table_find(&core->calls_by_token, rml_hash_u64(&core->config.seed, token, 1));
@@ -40,6 +42,16 @@ static struct call *call_by_id(const struct peer *caller, uint64_t id) {
                         return call;
         }
         return NULL;
+}
+
+static char *subject_copy(struct rml_span subject) {
+        char *copy = malloc(subject.len + 1);
+
+        if (copy) {
+                memcpy(copy, subject.data, subject.len);
+                copy[subject.len] = '\0';
+        }
+        return copy;
 }
 
 static struct call *call_new(struct peer *caller, uint64_t id, const struct rml_data *data) {
@@ -94,6 +106,7 @@ void call_over(struct call *call) {
                 peer_touch(call->callee); /* it may have been all that it waited for before it leaves */
         }
         peer_touch(caller);
+        free(call->subject);
         free(call);
 }
 
@@ -137,6 +150,7 @@ void call_start(struct peer *caller, uint64_t id, const struct rml_data *data, s
         const struct topic_route *route;
         struct interest *interest;
         struct call *call;
+        uint64_t token;
         const char *why_not;
         Ramal__V1__Why why;
 
@@ -173,6 +187,9 @@ void call_start(struct peer *caller, uint64_t id, const struct rml_data *data, s
                 return;
         }
         call->interest = interest;
+        token = call->token;
+        if (tap_wanted(core)) /* without memory its replies are not seen: a tap has no right to more */
+                call->subject = subject_copy(data->subject);
         if (interest_offer(interest, message, call) < 0) {
                 call->interest = NULL;
                 refuse_limit(caller, id, LIMIT_MEMORY);
@@ -180,6 +197,8 @@ void call_start(struct peer *caller, uint64_t id, const struct rml_data *data, s
                 return;
         }
         group_turned(interest);
+        if (tap_wanted(core))
+                tap_show(core, data->subject, message, RAMAL__V1__DATA_FLAG__DATA_FLAG_CALL, token);
 }
 
 void call_reply(struct peer *callee, const struct rml_data *data, struct message *message) {
@@ -208,6 +227,9 @@ void call_reply(struct peer *callee, const struct rml_data *data, struct message
                 call_over(call);
                 return;
         }
+        if (call->subject && tap_wanted(core))
+                tap_show(core, rml_span_of(call->subject), message,
+                         RAMAL__V1__DATA_FLAG__DATA_FLAG_ANSWER | (more ? RAMAL__V1__DATA_FLAG__DATA_FLAG_MORE : 0), call->token);
         token = more && !call->stream_credit ? call->token : 0;
         if (answer_reply(caller, call->id, ++call->replies, data, message, false, token) < 0) {
                 call_tell_callee(call, RAMAL__V1__WHY__WHY_TOO_LARGE);

@@ -15,6 +15,7 @@ struct call {
         struct rml_list callee_link;
         struct delivery *queued;      /* while not committed */
         struct timer timer;           /* deadline */
+        char *subject;                /* for taps of its replies; NULL where there was none when it began */
         uint64_t deadline_ns;         /* CORE_NEVER = none */
         uint64_t stream_credit;       /* the caller confirms; 0: the socket does */
         uint64_t replies;             /* REPLY frames passed on */

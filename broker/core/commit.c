@@ -24,7 +24,8 @@ static size_t shipment_head(const struct interest *interest, const struct shipme
                 .seq = shipment->seq,
                 .replaced = shipment->replaced,
                 .sender_field = shipment->sender,
-                .flags = shipment->moved ? RAMAL__V1__DATA_FLAG__DATA_FLAG_MOVED : 0,
+                .flags = shipment->flags | (shipment->moved ? RAMAL__V1__DATA_FLAG__DATA_FLAG_MOVED : 0),
+                .token = shipment->token,
         };
         uint64_t id = 0;
 
@@ -121,6 +122,8 @@ bool interest_commit(struct interest *interest) {
                 .call = delivery->call,
                 .seq = delivery->seq,
                 .replaced = delivery->replaced,
+                .flags = delivery->flags,
+                .token = delivery->token,
                 .moved = delivery->moved,
         };
         if (!commit_write(interest, &shipment))

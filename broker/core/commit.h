@@ -15,7 +15,8 @@ struct shipment {
         struct body *share; /* its tail is referenced; NULL: copied */
         size_t charge;
         struct call *call;
-        uint64_t seq, replaced;
+        uint64_t seq, replaced, token;
+        uint32_t flags; /* TAPPED and what goes with it, with `token` */
         bool moved;
 };
 

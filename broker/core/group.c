@@ -386,7 +386,8 @@ static int check_name(const struct interest *interest, const struct interest_wis
 static int join_plain(struct interest *interest) {
         struct core *core = interest->peer->core;
 
-        return topics_add(core->topics, rml_span_of(interest->pattern), TOPIC_SUBSCRIBER, &interest->slot, interest);
+        return topics_add(core->topics, rml_span_of(interest->pattern),
+                          interest->tap ? TOPIC_TAP : TOPIC_SUBSCRIBER, &interest->slot, interest);
 }
 
 /* The owner is replaced: it stands second, or (no_queue) its interest ends. */

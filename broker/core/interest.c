@@ -34,6 +34,7 @@ struct interest *interest_new(struct peer *peer, const struct interest_wish *wis
         interest->sid = wish->sid;
         interest->serve = wish->serve || wish->name;
         interest->name = wish->name;
+        interest->tap = wish->tap;
         interest->allow_replace = wish->allow_replace;
         interest->no_queue = wish->no_queue;
         interest->grouped = interest->serve || wish->group;
@@ -58,6 +59,7 @@ struct interest *interest_new(struct peer *peer, const struct interest_wish *wis
         rml_list_push_back(&peer->interest_list, &interest->link);
         peer->interest_count++;
         peer->core->interest_count++;
+        peer->core->tap_count += interest->tap;
         if (interest->name) {
                 peer->name_count++;
                 peer->core->name_count++;
@@ -123,6 +125,7 @@ static void interest_unlist(struct interest *interest) {
         }
         peer->interest_count--;
         peer->core->interest_count--;
+        peer->core->tap_count -= interest->tap;
         if (interest->name) {
                 peer->name_count--;
                 peer->core->name_count--;

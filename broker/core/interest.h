@@ -26,6 +26,7 @@ struct interest {
         char *pattern;
         Ramal__V1__Overflow overflow;
         bool serve, name, allow_replace, no_queue;
+        bool tap;                      /* sees and does not receive */
         bool grouped;                  /* in flight counts in the window too */
         bool full;                     /* its window takes nothing more (a group's member; never of a `primary` one) */
         bool detached;                 /* gone for routing: only flushes */
@@ -57,7 +58,7 @@ struct interest {
 struct interest_wish {
         uint64_t sid;
         const char *pattern;
-        bool serve, name, replace, allow_replace, no_queue;
+        bool serve, name, replace, allow_replace, no_queue, tap;
         const char *group; /* NULL = none */
         Ramal__V1__Policy policy;
         Ramal__V1__Overflow overflow;

@@ -5,7 +5,7 @@
 
 const char *const later_features[] = {
         "publish", "receipt", "subscribe", "groups", "serve", "names", "calls", "streams", "credit", "gaps", "unicast",
-        "presence", "api", "drain", NULL,
+        "presence", "api", "drain", "tap", NULL,
 };
 
 #define KNOWN_FLAGS \
@@ -59,9 +59,6 @@ static bool subscribe_sender(const ProtobufCMessage *message) {
 static bool subscribe_no_local(const ProtobufCMessage *message) {
         return SUBSCRIBE(message)->no_local;
 }
-static bool subscribe_tap(const ProtobufCMessage *message) {
-        return SUBSCRIBE(message)->tap;
-}
 static bool unsubscribe_drain(const ProtobufCMessage *message) {
         const Ramal__V1__Unsubscribe *unsubscribe = (const void *)message;
 
@@ -95,7 +92,6 @@ const struct later later_table[] = {
         {RML_SUBSCRIBE, "subscribe.start", NULL, subscribe_start},
         {RML_SUBSCRIBE, "subscribe.sender", NULL, subscribe_sender},
         {RML_SUBSCRIBE, "subscribe.no_local", NULL, subscribe_no_local},
-        {RML_SUBSCRIBE, "subscribe.tap", NULL, subscribe_tap},
         {RML_UNSUBSCRIBE, "unsubscribe.drain", NULL, unsubscribe_drain},
         {RML_HELLO, "hello.resume", NULL, hello_resume},
         {RML_DESCRIBE, "describe", NULL, always},

@@ -40,6 +40,8 @@ struct message {
         struct rml_span subject;
         size_t charge;          /* value of the sender's length prefix: what windows, credits and budgets count */
         struct rml_blob *blob;  /* tail lies in it, borrowed; or NULL */
+        uint32_t flags;         /* TAPPED and what goes with it */
+        uint64_t token;         /* of the call that is tapped */
         size_t receivers;       /* so many may get it: a large one for several is shared */
         struct body *body;      /* NULL until something has to wait; one reference is the message's */
 };

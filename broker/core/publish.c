@@ -8,6 +8,7 @@
 #include "group.h"
 #include "refuse.h"
 #include "subject.h"
+#include "tap.h"
 
 /* Gives it to everybody in the route. Returns how many interests it matched. */
 static uint64_t publish_route(struct core *core, const struct topic_route *route, struct message *message) {
@@ -60,6 +61,8 @@ void publish_from(struct peer *peer, uint64_t id, const struct rml_data *data, s
         }
         core->counters.publishes++;
         receivers = publish_route(core, route, message);
+        if (tap_wanted(core))
+                tap_show(core, data->subject, message, 0, 0);
         if (!receivers)
                 core->counters.unheard++;
         if (id) {
@@ -79,7 +82,7 @@ bool publish_own_wanted(struct core *core, struct rml_span subject) {
         const struct topic_route *route;
         const char *why_not;
 
-        return topics_route(core->topics, TOPIC_PUBLISH, subject, &route, &why_not) == 0 && route->count;
+        return tap_wanted(core) || (topics_route(core->topics, TOPIC_PUBLISH, subject, &route, &why_not) == 0 && route->count);
 }
 
 void publish_own(struct core *core, struct rml_span subject, const char *type, const ProtobufCMessage *payload) {
@@ -104,6 +107,8 @@ void publish_own(struct core *core, struct rml_span subject, const char *type, c
         if (subject.len > 127)
                 message.subject.data++;
         publish_route(core, route, &message);
+        if (tap_wanted(core))
+                tap_show(core, subject, &message, 0, 0);
         message_done(&message);
         rml_blob_unref(blob);
 }

@@ -160,7 +160,8 @@ static struct delivery *delivery_new(struct interest *interest, struct message *
                 free(delivery);
                 return NULL;
         }
-        *delivery = (struct delivery){.body = body_ref(body), .call = call, .seq = seq, .ordinal = ++core->ordinal};
+        *delivery = (struct delivery){.body = body_ref(body), .call = call, .seq = seq, .ordinal = ++core->ordinal,
+                                       .flags = message->flags, .token = message->token};
         if (call)
                 call->queued = delivery;
         return delivery;
@@ -295,6 +296,8 @@ int interest_offer(struct interest *interest, struct message *message, struct ca
                         .charge = message->charge,
                         .call = call,
                         .seq = seq,
+                        .flags = message->flags,
+                        .token = message->token,
                 };
 
                 if (commit_write(interest, &shipment)) {

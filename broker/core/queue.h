@@ -19,6 +19,8 @@ struct delivery {
         struct call *call;             /* NULL for a publish */
         uint64_t ordinal, seq;
         uint64_t replaced, replaced_last; /* so many stood here before; the newest number that it stands for */
+        uint64_t token;                /* of a tapped one, with its flags */
+        uint32_t flags;
         bool moved;
 };
 

@@ -39,7 +39,7 @@ struct core {
         uint64_t ordinal;       /* of whatever is put into a queue: one order for all */
         uint64_t pass;          /* of routing: marks the groups that were served */
         uint64_t peer_last, token_last;
-        size_t interest_count, name_count, call_count, queued_count, bodies_bytes, queued_bytes;
+        size_t interest_count, tap_count, name_count, call_count, queued_count, bodies_bytes, queued_bytes;
         size_t unauthenticated;
 
         struct topics *topics;

@@ -10,6 +10,11 @@
 #include "refuse.h"
 #include "subject.h"
 
+/* A tap sees what is not meant for it: root's right, and the broker's owner's. Never a token's. */
+static bool peer_may_tap(const struct peer *peer) {
+        return peer->local && (peer->uid == 0 || peer->account->own);
+}
+
 /* Everything about the request itself, before anybody else is looked at. */
 static bool subscribe_check(struct peer *peer, const Ramal__V1__Subscribe *subscribe, struct refusal *ret) {
         struct rml_span pattern = rml_span_of(subscribe->pattern);
@@ -33,6 +38,12 @@ static bool subscribe_check(struct peer *peer, const Ramal__V1__Subscribe *subsc
                 ret->text = "replace, allow_replace and no_queue are for names";
         else if ((subscribe->serve || subscribe->name) && subscribe->overflow != RAMAL__V1__OVERFLOW__OVERFLOW_DROP_OLD)
                 ret->text = "a serving interest has no overflow rule: when it is full its calls are refused";
+        else if (subscribe->tap && (subscribe->serve || subscribe->name || *subscribe->group || subscribe->overflow))
+                ret->text = "a tap is alone: it neither serves nor is in a group, and its overflow rule is drop_old";
+        else if (subscribe->tap && !peer_may_tap(peer))
+                *ret = (struct refusal){.code = RAMAL__V1__CODE__CODE_DENIED, .text = "only root and the broker's own user may tap"};
+        else if (subscribe->tap)
+                return false; /* '$' subjects too */
         else if (!*subscribe->group && subscribe->policy != RAMAL__V1__POLICY__POLICY_LEAST_PENDING)
                 ret->text = "SUBSCRIBE.policy is a group's: name one";
         else
@@ -76,6 +87,7 @@ void subscribe_start(struct peer *peer, uint64_t id, const Ramal__V1__Subscribe 
                 .replace = subscribe->replace,
                 .allow_replace = subscribe->allow_replace,
                 .no_queue = subscribe->no_queue,
+                .tap = subscribe->tap,
                 .group = *subscribe->group ? subscribe->group : NULL,
                 .policy = subscribe->policy,
                 .overflow = subscribe->overflow,

@@ -35,7 +35,7 @@ struct topic_node {
 
 struct topics {
         struct rml_seed seed;           /* of the nodes */
-        struct rml_seed cache_seeds[2]; /* by verb */
+        struct rml_seed cache_seeds[TOPIC_VERBS]; /* by verb */
         struct topics_cache cache;
         struct rml_table literals;
         struct topic_node *roots[TOPIC_ROLES];
@@ -371,10 +371,12 @@ static int find_route(struct topics *topics, enum topic_verb verb, struct rml_sp
         topics->scratch->count = 0;
         if (verb == TOPIC_CALL)
                 return walk(topics, TOPIC_SERVER_GANG, &cut);
-        r = walk(topics, TOPIC_SUBSCRIBER, &cut);
+        r = walk(topics, verb == TOPIC_TAPPED ? TOPIC_TAP : TOPIC_SUBSCRIBER, &cut);
         if (r < 0)
                 return r;
         sort_from(topics, 0);
+        if (verb == TOPIC_TAPPED)
+                return 0;
         gangs = topics->scratch->count;
         r = walk(topics, TOPIC_SUBSCRIBER_GANG, &cut);
         if (r < 0)
@@ -390,7 +392,7 @@ int topics_route(struct topics *topics, enum topic_verb verb, struct rml_span su
         int r;
 
         if (subject.len <= RML_SUBJECT_BYTES_MAX) {
-                hash = rml_hash(&topics->cache_seeds[verb == TOPIC_CALL], subject.data, subject.len);
+                hash = rml_hash(&topics->cache_seeds[verb], subject.data, subject.len);
                 known = topics_cache_find(&topics->cache, hash, verb, subject);
                 if (known) {
                         *ret = known;

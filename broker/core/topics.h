@@ -15,6 +15,7 @@ enum topic_role {
         TOPIC_SUBSCRIBER,      /* a plain interest in publishes */
         TOPIC_SUBSCRIBER_GANG, /* the members of a group on this pattern */
         TOPIC_SERVER_GANG,     /* the same for calls; at most one on a pattern */
+        TOPIC_TAP,             /* sees publishes, calls and replies */
         TOPIC_ROLES,
 };
 
@@ -29,10 +30,10 @@ struct topic_slot {
         enum topic_role role;
 };
 
-enum topic_verb { TOPIC_PUBLISH, TOPIC_CALL };
+enum topic_verb { TOPIC_PUBLISH, TOPIC_CALL, TOPIC_TAPPED, TOPIC_VERBS };
 
 /* Whom a message goes to. PUBLISH: subscribers, then gangs, each in the order they were added. CALL: server gangs, the
- * most specific pattern first. */
+ * most specific pattern first. TAPPED: taps, in the order they were added. */
 struct topic_route {
         size_t count;
         struct topic_slot *slots[];

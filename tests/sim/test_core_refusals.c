@@ -124,7 +124,6 @@ static void test_refusals_of_what_comes_later(void **state) {
         expect_status(a, SUBSCRIBE(a, .sid = 1, .pattern = "t", .group = "g", .policy = POLICY(RANDOM)), UNSUPPORTED);
         expect_status(a, SUBSCRIBE(a, .sid = 1, .pattern = "t", .group = "g", .policy = POLICY(KEY)), UNSUPPORTED);
         expect_status(a, SUBSCRIBE(a, .sid = 1, .pattern = "t", .start = RAMAL__V1__START__START_LAST), UNSUPPORTED);
-        expect_status(a, SUBSCRIBE(a, .sid = 1, .pattern = "t", .tap = true), UNSUPPORTED);
         const Ramal__V1__Status *status =
                 expect_status(a, SUBSCRIBE(a, .sid = 1, .pattern = "t", .no_local = true), UNSUPPORTED);
         assert_non_null(strstr(status->text, "no_local"));

@@ -86,7 +86,7 @@ static void model_route(struct model *model) {
 
 static void model_toggle(struct model *model, bool put) {
         struct entry *entry = &model->entries[rng_below(&model->rng, ENTRIES)];
-        enum topic_role role = (enum topic_role)rng_below(&model->rng, TOPIC_ROLES);
+        enum topic_role role = (enum topic_role)rng_below(&model->rng, TOPIC_TAP);
 
         if (entry->in == put)
                 return;

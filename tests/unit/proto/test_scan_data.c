@@ -172,8 +172,10 @@ static void test_scan_data_fields_of_other_kinds_are_malformed_from_a_client(voi
         expect_body_fault(RML_CALL, RML_FROM_CLIENT, BODY(0x18, 2), 0, "flag");             /* RECEIPT */
         expect_body_fault(RML_REPLY, RML_FROM_CLIENT, BODY(0x18, 1), 0, "flag");            /* RETAIN */
         /* flags that nobody knows are for the receiver to refuse */
-        expect_body_good(RML_PUBLISH, RML_FROM_CLIENT, BODY(0x18, 0x82, 0x01));
-        expect_body_good(RML_CALL, RML_FROM_CLIENT, BODY(0x18, 0x80, 0x01));
+        expect_body_good(RML_PUBLISH, RML_FROM_CLIENT, BODY(0x18, 0x82, 0x04)); /* 512 + 2 */
+        expect_body_good(RML_CALL, RML_FROM_CLIENT, BODY(0x18, 0x80, 0x04));
+        expect_body_fault(RML_PUBLISH, RML_FROM_CLIENT, BODY(0x18, 0x80, 0x01), 0, "flag"); /* TAPPED */
+        expect_body_fault(RML_REPLY, RML_FROM_CLIENT, BODY(0x18, 0x80, 0x02), 0, "flag");   /* ANSWER */
         /* the broker may set all */
         expect_body_good(RML_DELIVER, RML_FROM_BROKER,
                          BODY(0x08, 1, 0x10, 2, 0x18, 0x78, 0x20, 9, 0x28, 3, 0x32, 0, 0x38, 1));
