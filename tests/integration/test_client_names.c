@@ -135,13 +135,27 @@ struct late_owner {
         uint64_t peer;
 };
 
+/* Asks the broker until somebody listens to what it says about the name. */
+static void await_watcher(ramal_conn *conn) {
+        static const char who[] = "\x0a\x13$SYS.name.org.clock"; /* ramal.api.v1.WhoRequest{subject} */
+        uint64_t deadline = ramal_in_ms(WAIT_MS);
+        size_t len = 0;
+
+        while (!len) {
+                ramal_msg *reply;
+
+                assert_int_equal(ramal_request(conn, "$SYS.api.who", who, sizeof(who) - 1, deadline, &reply, NULL), 0);
+                ramal_msg_data(reply, &len); /* empty: nobody */
+                ramal_msg_unref(reply);
+        }
+}
+
 static void *claim_late(void *user) {
         struct late_owner *late = user;
-        const struct timespec pause = {.tv_nsec = 50000000};
         struct names names = {.owner = 0};
-
-        nanosleep(&pause, NULL);
         ramal_conn *conn = open_conn(late->ramald);
+
+        await_watcher(conn);
         late->peer = ramal_conn_peer(conn);
         claim(conn, 0, "x", &names, 0);
         return conn;
