@@ -101,8 +101,8 @@ class System(unittest.TestCase):
 
     def test_start_as_root_takes_the_system_bus(self):
         with Directory() as place:
-            script = ('mount -t tmpfs -o mode=755 tmpfs /run && "$@" 3>ready & pid=$!; '
-                      'while [ ! -s ready ] && kill -0 $pid; do sleep 0.01; done; '
+            script = ('mkfifo told && mount -t tmpfs -o mode=755 tmpfs /run || exit; "$@" 3>told & pid=$!; '
+                      'cat told >ready; '  # until it listens, or is gone
                       'stat -c "%a %u %n" /run/ramal /run/ramal/bus; kill $pid; wait $pid')
             done = subprocess.run(["unshare", "-m", "sh", "-c", script, "sh", ramald.program(), "--ready-fd", "3"],
                                   cwd=str(place), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
