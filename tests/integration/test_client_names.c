@@ -136,15 +136,18 @@ struct late_owner {
 };
 
 /* Asks the broker until somebody listens to what it says about the name. */
-static void await_watcher(ramal_conn *conn) {
-        static const char who[] = "\x0a\x13$SYS.name.org.clock"; /* ramal.api.v1.WhoRequest{subject} */
+static void await_watcher(ramal_conn *conn, const char *name) {
+        char who[64]; /* ramal.api.v1.WhoRequest{subject}: tag, length, text */
+        int n = snprintf(who + 2, sizeof(who) - 2, "$SYS.name.%s", name);
         uint64_t deadline = ramal_in_ms(WAIT_MS);
         size_t len = 0;
 
+        who[0] = 0x0a;
+        who[1] = (char)n;
         while (!len) {
                 ramal_msg *reply;
 
-                assert_int_equal(ramal_request(conn, "$SYS.api.who", who, sizeof(who) - 1, deadline, &reply, NULL), 0);
+                assert_int_equal(ramal_request(conn, "$SYS.api.who", who, (size_t)n + 2, deadline, &reply, NULL), 0);
                 ramal_msg_data(reply, &len); /* empty: nobody */
                 ramal_msg_unref(reply);
         }
@@ -155,7 +158,7 @@ static void *claim_late(void *user) {
         struct names names = {.owner = 0};
         ramal_conn *conn = open_conn(late->ramald);
 
-        await_watcher(conn);
+        await_watcher(conn, "org.clock");
         late->peer = ramal_conn_peer(conn);
         claim(conn, 0, "x", &names, 0);
         return conn;
@@ -202,12 +205,13 @@ static void *wait_for_name(void *user) {
 static void test_names_wait_outlives_a_broker(void **state) {
         struct bus *bus = *state;
         struct waiter waiter = {.conn = open_with(&bus->ramald, (ramal_options){.backoff_min_ns = 800000000})};
-        const struct timespec pause = {.tv_nsec = 50000000};
+        ramal_conn *asker = open_conn(&bus->ramald);
         struct names names = {.owner = 0};
         pthread_t thread;
 
         assert_int_equal(pthread_create(&thread, NULL, wait_for_name, &waiter), 0);
-        nanosleep(&pause, NULL);
+        await_watcher(asker, "org.late");
+        ramal_close(asker);
         ramald_kill(&bus->ramald);
         ramald_restart(&bus->ramald);
         ramal_conn *owner = open_conn(&bus->ramald);
