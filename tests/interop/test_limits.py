@@ -104,8 +104,12 @@ class Budgets:
         server, caller = self.connect(), self.connect()
         server.serve("l8")
         reader_sid = caller.subscribe("l8.fill").sid
-        for _ in range(8000):  # more than its socket, the output ahead of it and its budget hold: it does not read
-            server.publish("l8.fill", bytes(1000))
+        full, dropped = 0, self.counter("dropped", server)
+        while full < 3:  # it does not read: until nothing more goes into its sockets, and its budget is full
+            for _ in range(500):
+                server.publish("l8.fill", bytes(1000))
+            before, dropped = dropped, self.counter("dropped", server)
+            full = full + 1 if dropped - before == 500 else 0
         call = caller.call("l8")
         token = server.next_delivery().deliver.token
         server.reply(token, bytes(40000))
