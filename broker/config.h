@@ -18,10 +18,18 @@
 #define CONFIG_IDS_MAX 64u
 #define CONFIG_FILE_BYTES_MAX (1u << 20)
 #define CONFIG_PATH_BYTES 4096u
+#define CONFIG_WHERE_BYTES 384u
 #define CONFIG_OPTIONS_MAX 64u
+#define CONFIG_USERS_MAX 64u /* that have limits of their own */
 
 /* Where an option got its value: what a later source may replace, and what a message names. */
 enum config_source { CONFIG_BUILT_IN, CONFIG_FILE, CONFIG_ARGUMENT };
+
+/* [limits uid N] and --limit-uid: what one user has instead. */
+struct config_user {
+        uint64_t from_arguments; /* bits as in core_uid_limits.overridden: the command line said these */
+        bool has_section;        /* in the file: a second one is an error */
+};
 
 struct config {
         struct rml_addr listen[CONFIG_LISTEN_MAX];
@@ -39,6 +47,9 @@ struct config {
         int ready_fd;                       /* -1 = none */
 
         struct core_limits limits;
+        struct core_uid_limits uid_limits[CONFIG_USERS_MAX]; /* complete once config_check() has been here */
+        struct config_user users[CONFIG_USERS_MAX];          /* of each of them */
+        size_t user_count;
         uint64_t stop_grace_ns;
         uint64_t spin_ns;
 
@@ -62,6 +73,7 @@ enum config_kind {
         CONFIG_PATH,
         CONFIG_FD,
         CONFIG_LEVEL,
+        CONFIG_USER_LIMITS, /* USER:KEY=VALUE */
 };
 
 struct config_option {
@@ -73,6 +85,7 @@ struct config_option {
         enum config_kind kind;
         size_t offset;     /* in struct config; of what has more than one field, unused */
         uint64_t min, max; /* of numbers */
+        bool per_user;     /* a limit that one user may have another value of */
 };
 
 extern const struct config_option config_options[];
@@ -84,8 +97,25 @@ void config_defaults(struct config *);
  * stands in front of the message. Returns 0 or failure_set(). */
 int config_set(struct config *, const struct config_option *, const char *text, enum config_source source,
                const char *where, struct failure *);
-/* What no single option can know. */
-int config_check(const struct config *, struct failure *);
+/* The row of a user among those with limits of their own; makes it if there is none. Returns -ENOSPC. */
+int config_user(struct config *, uint32_t uid, size_t *ret);
+/* As config_set(), for that user alone. */
+int config_set_for(struct config *, size_t user, const struct config_option *, const char *text,
+                   enum config_source source, const char *where, struct failure *);
+/* Finds the option of a key in a section: NULL if there is none. */
+const struct config_option *config_find(const char *section, const char *key);
+/* Which bit of core_uid_limits.overridden is this limit's? */
+uint64_t config_bit(const struct config_option *);
+/* A user's number or name. Returns 0 or failure_set(). */
+int config_read_user(const char *text, const char *where, uint32_t *ret, struct failure *);
+/* Says why this key cannot be set for one user. option: NULL = there is no such key. Returns failure_set(). */
+int config_refuse_key(const struct config_option *option, const char *key, const char *where, struct failure *);
+/* Gives each user what was not said for it. */
+void config_fill_users(struct core_uid_limits *, size_t count, const struct core_limits *general);
+/* What no single option can know; gives each user what was not said for it. */
+int config_check(struct config *, struct failure *);
+/* The same for who runs the broker: its own connections have limits of their own. */
+int config_check_own(const struct config *, uint32_t own_uid, struct failure *);
 
 /* Reads an INI file. name: for messages. Returns 0 or failure_set(). */
 int config_read_file(struct config *, const char *path, struct failure *);

@@ -200,6 +200,8 @@ static void print_default(const struct config *config, const struct config_optio
                 snprintf(text, sizeof(text), "%s", log_level_name(config->log_level));
         if (text[0])
                 printf(" [%s]", text);
+        if (option->per_user)
+                printf(" *");
 }
 
 void config_print_help(const struct config *config) {
@@ -213,7 +215,7 @@ void config_print_help(const struct config *config) {
                         snprintf(letter, sizeof(letter), "-%c, ", actions[i].letter);
                 snprintf(left, sizeof(left), "%s--%s%s%s", letter, actions[i].flag, actions[i].argument ? " " : "",
                          actions[i].argument ? actions[i].argument : "");
-                printf("  %-34s %s\n", left, actions[i].help);
+                printf("  %-38s %s\n", left, actions[i].help);
         }
         const char *section = "";
         for (size_t i = 0; i < config_option_count; i++) {
@@ -223,14 +225,15 @@ void config_print_help(const struct config *config) {
                 section = option->section;
                 snprintf(left, sizeof(left), "--%s%s%s", option->flag, option->argument ? " " : "",
                          option->argument ? option->argument : "");
-                printf("  %-34s %s", left, option->help);
+                printf("  %-38s %s", left, option->help);
                 print_default(config, option);
                 printf("\n");
         }
         printf("\nIn the file, the key of --limit-calls is `calls` in [limits], of --log-level `level` in [log], of\n"
                "--listen `address`, of --user and --system `scope`, and of every other its name with _ for -, in\n"
                "[listen]. Lists are one key a value. Sizes: 64K, 8M, 1G. Times: 50us, 200ms, 5s. What the command\n"
-               "line says counts.\n\n"
+               "line says counts. A limit marked * can be another one for one user, by name or number: in a section\n"
+               "[limits uid 1000], or with --limit-uid 1000:calls=64.\n\n"
                "exit status: 0 stopped, 64 usage, 69 unknown host or service, 71 address in use or not permitted,\n"
                "73 socket path, 77 denied, 78 configuration, 130 after Ctrl-C\n");
 }

@@ -18,7 +18,6 @@
 #include "values.h"
 
 #define NAME_BYTES 64u
-#define WHERE_BYTES 320u
 #define VALUE_BYTES 4096u
 
 struct reader {
@@ -26,6 +25,8 @@ struct reader {
         const char *name;         /* of the file */
         unsigned line;            /* from 1 */
         char section[NAME_BYTES]; /* empty = none yet */
+        bool has_user;            /* of [limits uid USER], or it is for all */
+        size_t user;
         struct failure *failure;
 };
 
@@ -63,11 +64,58 @@ static bool copy(struct rml_span text, char *ret, size_t size) {
         return true;
 }
 
+/* As wrong() does with what others found. */
+static int at_fault(struct reader *reader, int r) {
+        if (r < 0 && reader->failure->status == EXIT_USAGE)
+                reader->failure->status = EXIT_CONFIG;
+        return r;
+}
+
+/* Takes a word off the front, and the white space before it. */
+static struct rml_span next_word(struct rml_span *rest) {
+        *rest = trim(*rest);
+        size_t len = 0;
+        while (len < rest->len && !is_space((char)rest->data[len]))
+                len++;
+        struct rml_span word = {rest->data, len};
+        rest->data += len;
+        rest->len -= len;
+        return word;
+}
+
+/* The rest of "limits uid USER" once the first two words are gone. */
+static int read_user_section(struct reader *reader, struct rml_span rest) {
+        char name[NAME_BYTES], where[CONFIG_WHERE_BYTES];
+        uint32_t uid;
+        snprintf(where, sizeof(where), "%.220s:%u: [limits uid]", reader->name, reader->line);
+        if (!copy(next_word(&rest), name, sizeof(name)))
+                return wrong(reader, "the name of the user is too long");
+        if (trim(rest).len > 0)
+                return wrong(reader, "[limits uid USER] is for one user");
+        int r = at_fault(reader, config_read_user(name, where, &uid, reader->failure));
+        if (r < 0)
+                return r;
+        if (config_user(reader->config, uid, &reader->user) < 0)
+                return wrong(reader, "too many users with limits of their own, at most %u", CONFIG_USERS_MAX);
+        struct config_user *user = &reader->config->users[reader->user];
+        if (user->has_section)
+                return wrong(reader, "the limits of uid %u stand in another section above", uid);
+        user->has_section = true;
+        reader->has_user = true;
+        snprintf(reader->section, sizeof(reader->section), "limits");
+        return 0;
+}
+
 static int read_section(struct reader *reader, struct rml_span line) {
         struct rml_span name = {line.data + 1, line.len - 1};
         if (line.data[line.len - 1] != ']')
                 return wrong(reader, "a section ends with ]");
         name.len--;
+        struct rml_span rest = trim(name);
+        reader->has_user = false;
+        if (rml_span_equal(next_word(&rest), rml_span_of("limits")) &&
+            rml_span_equal(next_word(&rest), rml_span_of("uid")))
+                return read_user_section(reader, rest);
         if (!copy(trim(name), reader->section, sizeof(reader->section)))
                 return wrong(reader, "the name of the section is too long");
         const char *nearest = NULL;
@@ -108,7 +156,7 @@ static int unknown_key(struct reader *reader, const char *key) {
 }
 
 static int read_pair(struct reader *reader, struct rml_span line) {
-        char key[NAME_BYTES], value[VALUE_BYTES], where[WHERE_BYTES];
+        char key[NAME_BYTES], value[VALUE_BYTES], where[CONFIG_WHERE_BYTES];
         const uint8_t *equals = memchr(line.data, '=', line.len);
         if (!equals)
                 return wrong(reader, "this is neither [section] nor key = value");
@@ -122,17 +170,18 @@ static int read_pair(struct reader *reader, struct rml_span line) {
         if (!reader->section[0])
                 return wrong(reader, "%s stands before the first [section]", key);
 
-        for (size_t i = 0; i < config_option_count; i++) {
-                const struct config_option *option = &config_options[i];
-                if (strcmp(option->section, reader->section) != 0 || strcmp(option->key, key) != 0)
-                        continue;
-                snprintf(where, sizeof(where), "%.220s:%u: %s", reader->name, reader->line, key);
-                int r = config_set(reader->config, option, value, CONFIG_FILE, where, reader->failure);
-                if (r < 0 && reader->failure->status == EXIT_USAGE)
-                        reader->failure->status = EXIT_CONFIG;
-                return r;
+        const struct config_option *option = config_find(reader->section, key);
+        if (reader->has_user && (!option || !option->per_user)) {
+                snprintf(where, sizeof(where), "%.220s:%u", reader->name, reader->line);
+                return at_fault(reader, config_refuse_key(option, key, where, reader->failure));
         }
-        return unknown_key(reader, key);
+        if (!option)
+                return unknown_key(reader, key);
+        snprintf(where, sizeof(where), "%.220s:%u: %s", reader->name, reader->line, key);
+        return at_fault(reader, reader->has_user ? config_set_for(reader->config, reader->user, option, value,
+                                                                  CONFIG_FILE, where, reader->failure)
+                                                 : config_set(reader->config, option, value, CONFIG_FILE, where,
+                                                              reader->failure));
 }
 
 static int read_line(struct reader *reader, struct rml_span line) {

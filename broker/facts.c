@@ -46,3 +46,14 @@ uint64_t facts_memory_bytes(void) {
                 return (uint64_t)(resident - shared) * (uint64_t)sysconf(_SC_PAGESIZE);
         return 0;
 }
+
+bool facts_process(uint32_t pid, char *ret, size_t size) {
+        char path[32];
+        if (pid == 0)
+                return false;
+        snprintf(path, sizeof(path), "/proc/%u/comm", pid);
+        size_t len = read_text(path, ret, size);
+        if (len > 0 && ret[len - 1] == '\n')
+                ret[--len] = '\0';
+        return len > 0;
+}

@@ -161,6 +161,8 @@ static void send_line(struct log *log, const char *line, size_t len) {
                 if (!log->polls || (poll(&ready, 1, 0) == 1 && (ready.revents & POLLOUT)))
                         done = write(log->fd, line, len);
         }
+        if (done > 0)
+                log->torn = (size_t)done < len;
         if (done < 0 || (size_t)done < len)
                 log->lost++;
 }
@@ -175,11 +177,13 @@ static size_t put_stamp(char *line, size_t size) {
 }
 
 static size_t put_start(const struct log *log, enum log_level level, const char *event, char *line, size_t size) {
-        size_t len;
+        size_t len = 0;
+        if (log->torn)
+                put(line, size, &len, "\n");
         if (log->journal) {
-                len = (size_t)snprintf(line, size, "<%d>", (int)level);
+                len += (size_t)snprintf(line + len, size - len, "<%d>", (int)level);
         } else {
-                len = put_stamp(line, size);
+                len += put_stamp(line + len, size - len);
                 put(line, size, &len, "level=");
                 put(line, size, &len, log_level_name(level));
                 put(line, size, &len, " ");

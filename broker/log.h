@@ -27,6 +27,7 @@ struct log {
         bool journal;
         enum log_level level; /* and what is above it is left out */
         uint64_t lost;
+        bool torn; /* the last line that was written has no end */
 };
 
 struct log_field {

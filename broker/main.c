@@ -23,7 +23,7 @@ static int hold_standard_descriptors(void) {
 
 static int flush_stdout(struct failure *failure) {
         char why[80];
-        if (fflush(stdout) == 0)
+        if (fflush(stdout) == 0 && !ferror(stdout)) /* or an earlier part of it was lost */
                 return EXIT_OK;
         failure_set(failure, EXIT_SYSTEM, "cannot write to stdout: %s", failure_errno(errno, why, sizeof(why)));
         return EXIT_SYSTEM;

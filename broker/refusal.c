@@ -37,10 +37,13 @@ static void drop(struct refusal *refusal) {
         free(refusal);
 }
 
-void refusals_deinit(struct refusals *all) {
-        if (!all->loop)
-                return;
+void refusals_drop(struct refusals *all) {
         rml_list_each_safe(link, &all->list) drop(rml_list_entry(link, struct refusal, link));
+}
+
+void refusals_deinit(struct refusals *all) {
+        if (all->loop)
+                refusals_drop(all);
 }
 
 static void send_goaway(int fd, Ramal__V1__Code reason, const char *text) {

@@ -22,6 +22,8 @@ void refusals_deinit(struct refusals *);
 /* Sends GOAWAY, if the socket takes it at once. Takes fd. */
 void refusals_add(struct refusals *, int fd, Ramal__V1__Code reason, const char *text, uint64_t now_ns);
 
+/* Nobody stays any longer: their descriptors are wanted. */
+void refusals_drop(struct refusals *);
 uint64_t refusals_deadline(const struct refusals *); /* LOOP_NEVER = none */
 void refusals_expire(struct refusals *, uint64_t now_ns);
 

@@ -19,13 +19,16 @@
 #include "io/session.h"
 #include "io/signals.h"
 #include "io/tcp.h"
+#include "memory.h"
 #include "notify.h"
 #include "refusal.h"
 #include "wire.h"
 
-#define DESCRIPTORS_KEPT 64u       /* for listeners, the log and what libraries open */
-#define DESCRIPTORS_MAX (1u << 20) /* when the hard limit has none */
-#define TURNS_WITHOUT_EXPIRY_MAX 16u
+#define DESCRIPTORS_KEPT 64u         /* for listeners, the log and what libraries open */
+#define RESERVED_WITHIN 4u           /* so many of limits.reserved_connections, too */
+#define DESCRIPTORS_MAX (1u << 20)   /* when the hard limit has none */
+#define LATE_NS UINT64_C(1000000000) /* behind a deadline: somebody has kept us from running */
+#define CATCH_UP_TURNS_MAX 64u       /* what the sockets held meanwhile is read by then */
 
 struct server {
         const struct config *config;
@@ -39,10 +42,13 @@ struct server {
         struct signals signals;
         struct events events;
         struct refusals refusals;
+        struct memory memory;
         char name[64];
         const char *notify_socket;
+        struct core_uid_limits uid_limits[CONFIG_USERS_MAX];
+        uint32_t own_uid;
         uint64_t now_ns;
-        unsigned turns_without_expiry;
+        unsigned catch_up; /* turns that may still go by before anything expires */
         bool stopping, stop_now;
         int status;
 };
@@ -72,10 +78,10 @@ static void tell_facts(void *user, struct core_facts *ret) {
 /* ---- connections ---- */
 
 /* What the kernel attests about the other end. Returns 0 or -errno. */
-static int attest(int fd, const struct listener *listener, struct core_origin *origin) {
+static int attest(const struct server *server, int fd, const struct listener *listener, struct core_origin *origin) {
         struct rml_creds creds;
         if (!listener->local)
-                return rml_wire_nodelay(fd);
+                return rml_wire_tcp(fd);
         int r = rml_wire_creds(fd, &creds);
         if (r < 0)
                 return r;
@@ -87,53 +93,79 @@ static int attest(int fd, const struct listener *listener, struct core_origin *o
                 origin->groups[origin->group_count++] = creds.groups[i];
         /* Only a wish, which costs nothing until it is used. Not for other users, whose unread bytes would lie in the
          * kernel beyond every limit of ours; and TCP sizes its own buffers better than we could. */
-        if (creds.uid == geteuid() || creds.uid == 0)
+        if (creds.uid == server->own_uid || creds.uid == 0)
                 rml_wire_buffers(fd, SESSION_BUFFER_BYTES);
         return 0;
 }
 
-static void refuse_full(const struct server *server, const struct core_origin *origin, char *text, size_t size) {
-        const char *key = "unauthenticated";
-        uint64_t value = server->limits.unauthenticated;
-        if (origin->local && origin->uid == geteuid()) {
-                key = "own_connections";
-                value = server->limits.own_connections;
-        } else if (origin->local) {
-                key = "uid_connections";
-                value = server->limits.uid_connections;
-        }
-        snprintf(text, size, "too many connections: limits.%s is %llu", key, (unsigned long long)value);
+static void refuse_for_limit(const struct core_refusal *limit, char *text, size_t size) {
+        size_t len = limit->limit ? strlen(limit->limit) : 0;
+        static const char rate[] = "connect_rate";
+        if (!limit->limit)
+                snprintf(text, size, "too many connections");
+        else if (len >= strlen(rate) && strcmp(limit->limit + len - strlen(rate), rate) == 0)
+                snprintf(text, size, "too many new connections: %s is %llu a second", limit->limit,
+                         (unsigned long long)limit->value);
+        else
+                snprintf(text, size, "too many connections: %s is %llu", limit->limit,
+                         (unsigned long long)limit->value);
 }
 
-static void on_accept(void *user, struct listener *listener, int fd, const struct sockaddr *from, socklen_t len) {
+/* Why there is no place for it, and which limit of the system says so. */
+static void refuse_for_descriptors(int error, struct core_refusal *limit, char *text, size_t size) {
+        struct rlimit descriptors;
+        *limit = (struct core_refusal){NULL, 0};
+        if (error == EMFILE && getrlimit(RLIMIT_NOFILE, &descriptors) == 0)
+                *limit = (struct core_refusal){"RLIMIT_NOFILE", descriptors.rlim_cur};
+        if (limit->limit)
+                snprintf(text, size, "the broker has no descriptor left: %s is %llu (raise LimitNOFILE or ulimit -n)",
+                         limit->limit, (unsigned long long)limit->value);
+        else
+                snprintf(text, size, "the machine has no descriptor left (raise fs.file-max)");
+}
+
+/* At the end of all descriptors only who may look after the broker gets one of those that are kept. */
+static bool may_keep(const struct server *server, const struct core_origin *origin, enum listener_place place) {
+        return place == LISTENER_KEPT && origin->local && (origin->uid == 0 || origin->uid == server->own_uid);
+}
+
+static bool on_accept(void *user, struct listener *listener, int fd, const struct sockaddr *from, socklen_t len,
+                      enum listener_place place) {
         struct server *server = user;
         struct core_origin origin = {.address = listener->address};
-        char address[2 * LISTENER_ADDRESS_BYTES + 8], text[160];
-        int r = attest(fd, listener, &origin);
+        struct core_refusal limit = {NULL, 0};
+        char address[2 * LISTENER_ADDRESS_BYTES + 8], text[160], why[80];
+        int r = attest(server, fd, listener, &origin);
         if (!listener->local) {
                 int n = snprintf(address, sizeof(address), "%s from ", listener->address);
                 rml_addr_from_sockaddr(from, len, address + n, sizeof(address) - (size_t)n);
                 origin.address = address;
         }
+        origin.reserved = may_keep(server, &origin, place);
+        if (r == 0 && place != LISTENER_FREE && !origin.reserved)
+                r = -EMFILE;
         if (r == 0)
-                r = session_new(&server->sessions, fd, &origin);
+                r = session_new(&server->sessions, fd, &origin, &limit);
         if (r == 0)
-                return;
+                return origin.reserved;
         if (r == -EDQUOT)
-                refuse_full(server, &origin, text, sizeof(text));
+                refuse_for_limit(&limit, text, sizeof(text));
+        else if (r == -EMFILE)
+                refuse_for_descriptors(server->bindings.listeners.full, &limit, text, sizeof(text));
         else
-                failure_errno(r, text, sizeof(text));
-        events_write_refused(&server->events, server->now_ns, origin.address, text);
+                snprintf(text, sizeof(text), "the broker cannot take a connection now: %s",
+                         failure_errno(r, why, sizeof(why)));
+        events_write_refused(&server->events, server->now_ns, &origin, text, &limit);
         refusals_add(&server->refusals, fd,
-                     r == -EDQUOT || r == -ENOMEM ? RAMAL__V1__CODE__CODE_OVER_LIMIT : RAMAL__V1__CODE__CODE_DENIED,
+                     r == -EDQUOT || r == -EMFILE || r == -ENOMEM || r == -ENOSPC ? RAMAL__V1__CODE__CODE_OVER_LIMIT
+                                                                                  : RAMAL__V1__CODE__CODE_DENIED,
                      text, server->now_ns);
+        return false;
 }
 
-static void on_refuse(void *user, struct listener *listener, int fd) {
+static void on_room(void *user) {
         struct server *server = user;
-        (void)listener; /* it has logged it */
-        refusals_add(&server->refusals, fd, RAMAL__V1__CODE__CODE_OVER_LIMIT, "the broker has no descriptor left",
-                     server->now_ns);
+        refusals_drop(&server->refusals);
 }
 
 /* ---- the end ---- */
@@ -170,42 +202,64 @@ static void on_signal(void *user, int signal) {
 static void flush(struct server *server) {
         struct peer *peer;
         bool closed = false;
-        sessions_flush_writable(&server->sessions);
+        sessions_flush_writable(&server->sessions, server->now_ns);
         for (;;) {
                 if ((peer = core_next_dirty(server->core))) {
                         session_flush(core_peer_user(peer));
                 } else if ((peer = core_next_closed(server->core))) {
                         session_free(core_peer_user(peer));
                         closed = true;
+                } else if ((peer = core_next_reading(server->core))) {
+                        session_update(core_peer_user(peer));
                 } else {
                         break;
                 }
         }
         refusals_expire(&server->refusals, server->now_ns);
-        listeners_resume(&server->bindings.listeners, server->now_ns, closed || server->refusals.dropped);
+        listeners_resume(&server->bindings.listeners, server->now_ns, closed || server->refusals.dropped,
+                         server->sessions.reserved);
+        memory_note(&server->memory, core_held(server->core), closed, server->now_ns);
+        memory_expire(&server->memory, server->now_ns);
         server->refusals.dropped = false;
 }
 
 static uint64_t next_deadline(const struct server *server) {
-        uint64_t core = core_deadline(server->core), resume = server->bindings.listeners.resume_ns;
-        uint64_t refusals = refusals_deadline(&server->refusals);
-        uint64_t deadline = core < resume ? core : resume;
-        return deadline < refusals ? deadline : refusals;
+        const uint64_t all[] = {
+                core_deadline(server->core), server->bindings.listeners.resume_ns, refusals_deadline(&server->refusals),
+                server->sessions.starved_ns, events_deadline(&server->events),
+                memory_deadline(&server->memory),
+        };
+        uint64_t first = LOOP_NEVER;
+        for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+                first = all[i] < first ? all[i] : first;
+        return first;
+}
+
+/* Far behind a deadline we were stopped, or the machine slept: nobody could be heard meanwhile. What has come is read
+ * first, all of it, and idle times begin anew. */
+static void notice_absence(struct server *server, uint64_t deadline) {
+        if (deadline >= server->now_ns || server->now_ns - deadline < LATE_NS)
+                return;
+        core_absent(server->core);
+        server->catch_up = CATCH_UP_TURNS_MAX;
 }
 
 static int turn(struct server *server) {
-        int n = loop_wait(server->loop, next_deadline(server), &server->now_ns);
+        uint64_t deadline = next_deadline(server);
+        int n = loop_wait(server->loop, deadline, &server->now_ns);
         if (n < 0)
                 return n;
         core_time(server->core, server->now_ns);
+        notice_absence(server, deadline);
+        server->sessions.filled = false;
         bool more = loop_dispatch(server->loop);
-        /* A turn reads all that is ready before it expires anything; but not for ever. */
-        if (more && server->turns_without_expiry < TURNS_WITHOUT_EXPIRY_MAX) {
-                server->turns_without_expiry++;
-        } else {
-                server->turns_without_expiry = 0;
-                core_expire(server->core);
+        /* A turn reads all that is ready before it expires anything. */
+        if (server->catch_up > 0) {
+                more = core_catch_up(server->core) || more || server->sessions.filled;
+                server->catch_up = more ? server->catch_up - 1 : 0;
         }
+        if (!more)
+                core_expire(server->core);
         flush(server);
         events_write(&server->events, server->core, server->now_ns);
         return 0;
@@ -236,13 +290,19 @@ static int set_limits(struct server *server, struct failure *failure) {
         if (r < 0)
                 return failure_set(failure, EXIT_SYSTEM, "cannot read the limit of descriptors: %s",
                                    failure_errno(r, why, sizeof(why)));
-        uint64_t most = descriptors < 2 * DESCRIPTORS_KEPT ? descriptors / 2 : descriptors - DESCRIPTORS_KEPT;
+        uint64_t kept = DESCRIPTORS_KEPT;
+        if (config->limits.reserved_connections > RESERVED_WITHIN)
+                kept += config->limits.reserved_connections - RESERVED_WITHIN;
+        uint64_t most = descriptors < 2 * kept ? descriptors / 2 : descriptors - kept;
         server->limits = config->limits;
         if (config_is_set(config, "limits", "own_connections") && config->limits.own_connections > most)
                 log_event(server->log, LOG_LEVEL_WARNING, "limit-lowered", LOG_TEXT("limit", "own_connections"),
                           LOG_NUMBER("value", most), LOG_TEXT("hint", "more need a higher ulimit -n"));
         if (!config_is_set(config, "limits", "own_connections") || server->limits.own_connections > most)
                 server->limits.own_connections = most > 0 ? most : 1;
+        listeners_keep(&server->bindings.listeners, (size_t)server->limits.reserved_connections);
+        memcpy(server->uid_limits, config->uid_limits, sizeof(server->uid_limits));
+        config_fill_users(server->uid_limits, config->user_count, &server->limits);
         return 0;
 }
 
@@ -250,8 +310,10 @@ static int new_core(struct server *server, struct failure *failure) {
         const struct config *config = server->config;
         struct core_config core = {
                 .limits = server->limits,
+                .uid_limits = server->uid_limits,
+                .uid_limit_count = config->user_count,
                 .server = server->name,
-                .own_uid = geteuid(),
+                .own_uid = server->own_uid,
                 .allow_uids = config->allow_uids,
                 .allow_uid_count = config->allow_uid_count,
                 .allow_gids = config->allow_gids,
@@ -270,7 +332,8 @@ static int new_core(struct server *server, struct failure *failure) {
                 return failure_set(failure, EXIT_SYSTEM, "the kernel gives no random numbers");
         server->now_ns = loop_now();
         server->core = core_new(&core, server->now_ns);
-        if (!server->core || sessions_init(&server->sessions, server->core, server->loop) < 0)
+        if (!server->core ||
+            sessions_init(&server->sessions, server->core, server->loop, server->limits.turn_bytes) < 0)
                 return failure_set(failure, EXIT_SYSTEM, "out of memory");
         return 0;
 }
@@ -327,13 +390,16 @@ static int start(struct server *server, struct failure *failure) {
         if (r == 0)
                 r = signals_init(&server->signals, server->loop, on_signal, server);
         refusals_init(&server->refusals, server->loop);
+        memory_init(&server->memory);
         if (r < 0)
                 return failure_set(failure, EXIT_SYSTEM, "cannot start: %s", failure_errno(r, why, sizeof(why)));
-        r = bindings_open(&server->bindings, config, server->loop, server->log, failure);
+        r = config_check_own(config, server->own_uid, failure);
+        if (r == 0)
+                r = bindings_open(&server->bindings, config, server->loop, server->log, failure);
         if (r < 0)
                 return r;
         server->bindings.listeners.accept = on_accept;
-        server->bindings.listeners.refuse = on_refuse;
+        server->bindings.listeners.room = on_room;
         server->bindings.listeners.user = server;
         log_start(server);
         r = set_limits(server, failure);
@@ -366,6 +432,7 @@ int server_run(const struct config *config, struct log *log, struct failure *fai
         struct server server = {
                 .config = config,
                 .log = log,
+                .own_uid = geteuid(),
                 .name = "ramald " RAMAL_BUILD_VERSION,
                 .notify_socket = getenv("NOTIFY_SOCKET"),
                 .signals = {.fd = -1},

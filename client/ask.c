@@ -54,11 +54,19 @@ int rml_ping(ramal_conn *conn, struct rml_ping *ping) {
 }
 
 /* Asks for the library itself. Silence is counted from here, however long nobody has looked at the socket. */
-void rml_probe_now(ramal_conn *conn, uint64_t now) {
+int rml_probe_now(ramal_conn *conn, uint64_t now) {
         conn->probe_bytes = 0;
         conn->probe_at = RAMAL_NEVER;
-        if (!conn->probe.pending.waiting && rml_ping(conn, &conn->probe) == 0)
-                conn->heard_at = now;
+        if (conn->probe.pending.waiting)
+                return 0;
+        int r = rml_ping(conn, &conn->probe);
+        if (r < 0) {
+                conn->probe_at = now + RML_PROBE_NS; /* somebody may wait for what it would tell */
+                return r;
+        }
+        conn->heard_at = now;
+        conn->probed = conn->published;
+        return 0;
 }
 
 /* Called once a turn: asks the broker now and then what it has, so that a loss can be told apart from success; and,
@@ -79,8 +87,7 @@ void rml_probe(ramal_conn *conn, uint64_t now) {
                 return;
         }
         if (now >= conn->probe_at) {
-                rml_probe_now(conn, now);
-                if (tcp)
+                if (rml_probe_now(conn, now) == 0 && tcp)
                         conn->probe_at = now + 2 * RML_IDLE_NS;
         } else if (conn->probe_at == RAMAL_NEVER) {
                 conn->probe_at = unsure ? now + RML_PROBE_NS : rml_min64(now, conn->heard_at) + RML_IDLE_NS;

@@ -115,6 +115,7 @@ static int take_options(ramal_conn *conn, const ramal_options *given, ramal_erro
         conn->no_reconnect = options.no_reconnect;
         conn->wait_broker = options.wait_broker;
         conn->no_spin = options.no_spin;
+        conn->inspect = options.inspect;
         conn->on_state = options.on_state;
         conn->on_refused = options.on_refused;
         conn->on_writable = options.on_writable;
@@ -129,20 +130,25 @@ static ramal_conn *conn_new(void) {
                 return NULL;
         conn->self = conn;
         conn->pid = getpid();
-        conn->alive = alive_new();
         conn->epoll = conn->timer = conn->event = conn->sock = -1;
         conn->phase = RML_PHASE_IDLE;
         conn->state = RAMAL_CONNECTING;
         conn->timer_at = conn->confirm_at = conn->probe_at = conn->timer_armed = RAMAL_NEVER;
         conn->in_room = RML_IN_BYTES;
+        conn->in = malloc(conn->in_room);
+        if (!conn->in) {
+                free(conn);
+                return NULL;
+        }
         conn->payload_max = RML_PAYLOAD_BYTES_DEFAULT;
+        conn->alive = alive_new();
         rml_framer_init(&conn->framer, RML_CONTROL_BYTES_MAX);
         rml_table_init(&conn->pending);
         rml_table_init(&conn->sids);
         rml_table_init(&conn->tokens);
-        struct rml_list *lists[] = {&conn->stash,       &conn->subs,         &conn->changed, &conn->calls,
-                                    &conn->calls_ended, &conn->receipts,     &conn->reqs,    &conn->reqs_due,
-                                    &conn->confirm_now, &conn->confirm_later};
+        struct rml_list *lists[] = {&conn->stash,       &conn->subs,          &conn->changed, &conn->calls,
+                                    &conn->calls_ended, &conn->receipts,      &conn->reqs,    &conn->reqs_due,
+                                    &conn->confirm_now, &conn->confirm_later, &conn->blocks};
         for (size_t i = 0; i < RML_COUNT(lists); i++)
                 rml_list_init(lists[i]);
         return conn;

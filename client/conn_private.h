@@ -44,8 +44,15 @@ struct rml_out {
 struct rml_stashed {
         struct rml_list link;
         struct rml_blob *blob;
+        uint64_t arrived;
         size_t len;
         uint8_t bytes[];
+};
+
+/* Room for what was refused with -EAGAIN. All zero: for nothing. */
+struct rml_want {
+        size_t room;     /* in the output */
+        uint64_t credit; /* publish credit */
 };
 
 struct rml_post {
@@ -66,7 +73,7 @@ struct ramal_conn {
         ramal_bus bus;
         size_t out_max;
         uint64_t connect_timeout, backoff_min, backoff_max;
-        bool no_reconnect, wait_broker, no_spin;
+        bool no_reconnect, wait_broker, no_spin, inspect;
         ramal_state_fn on_state;
         ramal_refused_fn on_refused;
         ramal_conn_fn on_writable;
@@ -107,6 +114,7 @@ struct ramal_conn {
         size_t in_room;
         struct rml_span input; /* what is left of the last recv */
         struct rml_list stash;
+        uint64_t arrived;  /* when the frame that is looked at was read, where it was put aside since; else 0 */
         int broken;        /* the connection is lost, for that reason; the next turn cleans up */
         bool out_dead;     /* nothing can be sent; what was received is still read */
         uint64_t heard_at; /* last input (TCP) */
@@ -114,11 +122,15 @@ struct ramal_conn {
         /* out */
         struct rml_out out;
         unsigned corked;
-        size_t wants_room; /* somebody got -EAGAIN for so many bytes; 0: nobody */
-        uint64_t ids;      /* last Frame.id */
+        struct rml_want wants;            /* of whoever got -EAGAIN: on_writable is due when there is room */
+        const struct rml_want *blocked;   /* of ramal_publish_block(), which comes before them; NULL: none waits */
+        bool thwarted;                    /* the latest publish was refused for want of credit */
+        uint64_t credit_max, credit_used; /* publish credit: what the broker gave, and our copy of its count */
+        uint64_t ids;                     /* last Frame.id */
         uint64_t published, accepted, refused;
         uint64_t probe_bytes, probe_at;
         struct rml_ping probe;
+        uint64_t probed;                              /* publishes before the latest probe */
         char last_subject[RML_SUBJECT_BYTES_MAX + 1]; /* known to be well-formed */
         size_t last_subject_len;
 
@@ -126,7 +138,7 @@ struct ramal_conn {
         struct rml_table pending, sids, tokens;
         uint64_t last_sid;
         ramal_sub *recent; /* the last one that got something */
-        struct rml_list subs, changed, calls, calls_ended, receipts, reqs, reqs_due, confirm_now, confirm_later;
+        struct rml_list subs, blocks, changed, calls, calls_ended, receipts, reqs, reqs_due, confirm_now, confirm_later;
         struct rml_heap timers;
         uint64_t timer_ties;
         uint64_t confirm_at;
@@ -180,9 +192,10 @@ void rml_out_kick(ramal_conn *);
 int rml_out_send(ramal_conn *);
 size_t rml_out_pending(const ramal_conn *);
 uint64_t rml_out_messages(const ramal_conn *); /* not sent */
-bool rml_out_writable(const ramal_conn *);     /* is there room again, for somebody who wants it? */
+bool rml_out_has_room(const ramal_conn *, const struct rml_want *);
+bool rml_out_writable(const ramal_conn *); /* is on_writable due? */
 void rml_out_clear(ramal_conn *);
-/* One data frame. limited: obeys out_max. Returns 0, -EAGAIN, -ENOMEM, -ENOTCONN, -EMSGSIZE. */
+/* One data frame. Returns 0, -EAGAIN, -ENOMEM, -ENOTCONN, -EMSGSIZE. */
 struct rml_letter {
         enum rml_kind kind;
         uint64_t id;
@@ -190,14 +203,16 @@ struct rml_letter {
         struct rml_span subject, type, payload;
         const ramal_header *headers;
         size_t header_count;
-        bool limited;
-        size_t tail_bytes; /* set: payload and envelope */
+        struct rml_want *want; /* obeys out_max, and a publish its credit; gets what is needed with -EAGAIN. NULL: no */
+        size_t tail_bytes;     /* set: payload and envelope */
+        size_t frame_bytes;    /* set: the value of its length prefix */
 };
 int rml_out_letter(ramal_conn *, struct rml_letter *);
 /* A control frame. Returns 0, -ENOMEM, -ENOTCONN. */
 int rml_out_control(ramal_conn *, enum rml_kind, uint64_t id, const ProtobufCMessage *);
-/* Type and headers, or the subject, as the wire demands them? 0, or -EINVAL and why in conn->error. */
+/* Type and headers, the key or the subject, as the wire demands them? 0, or -EINVAL and why in conn->error. */
 int rml_check_envelope(ramal_conn *, const char *type, const ramal_header *, size_t count);
+int rml_check_key(ramal_conn *, const char *key);
 int rml_check_subject(ramal_conn *, const char *subject, size_t *len);
 /* Why that subject could not be published or called: r, which is returned. */
 int rml_error_subject(const ramal_conn *, ramal_error *err, int r, const char *subject);
@@ -211,6 +226,8 @@ bool rml_has_work(const ramal_conn *);
  * waits until something happens, the deadline at the latest. Returns 0 to look again; -ETIMEDOUT, -EINTR,
  * -ESHUTDOWN. */
 int rml_block(ramal_conn *, uint64_t deadline);
+/* The same for somebody who waits for room, and need not sleep where it is there. */
+int rml_block_for(ramal_conn *, uint64_t deadline, const struct rml_want *);
 /* Reads once without running callbacks. Returns true when anything came. */
 bool rml_read_quietly(ramal_conn *);
 void rml_callbacks_due(ramal_conn *); /* state changes and requests' events, where none is running */
@@ -258,8 +275,19 @@ void rml_ask_forget(ramal_conn *, struct rml_pending *);
 struct rml_pending *rml_ask_find(const ramal_conn *, uint64_t id);
 void rml_ask_answered(ramal_conn *, struct rml_pending *);
 int rml_ping(ramal_conn *, struct rml_ping *);
-void rml_probe_now(ramal_conn *, uint64_t now);
+int rml_probe_now(ramal_conn *, uint64_t now);
 void rml_probe(ramal_conn *, uint64_t now);
+
+/* credit.c */
+bool rml_credit_fits(const ramal_conn *, uint64_t bytes);
+bool rml_credit_lacking(const ramal_conn *); /* was somebody refused for want of it, and is it wanting still? */
+/* Somebody finds no room: asks the broker what is free, unless it tells by itself. Returns 0, -ENOMEM, -ENOTCONN. */
+int rml_credit_ask(ramal_conn *);
+void rml_credit_returned(ramal_conn *, uint64_t bytes);
+void rml_credit_refused(ramal_conn *, const Ramal__V1__Status *);
+/* The `block` subscription of ours for which the broker may be holding others back, so that they wait for what our
+ * callbacks do; NULL: there is none. */
+const ramal_sub *rml_credit_holder(const ramal_conn *);
 
 /* publish.c */
 void rml_receipt_end(ramal_conn *, struct rml_receipt *, uint64_t receivers, const ramal_error *);
@@ -291,7 +319,8 @@ void rml_sub_confirm_queued(ramal_sub *); /* as if it was taken: the broker need
 
 /* confirm.c */
 void rml_confirm_done(ramal_conn *, struct rml_confirm *, uint64_t seq, size_t bytes);
-void rml_confirm_send(ramal_conn *, struct rml_confirm *);
+/* Returns false where there is no memory for it: it is to be sent again. */
+bool rml_confirm_send(ramal_conn *, struct rml_confirm *);
 void rml_confirm_turn(ramal_conn *, uint64_t now);
 void rml_confirm_all(ramal_conn *);
 void rml_confirm_reset(struct rml_confirm *);
@@ -328,6 +357,10 @@ void rml_watch_free(ramal_sub *);
                 rml_callback_end(conn);                                                                                \
         } while (0)
 
+/* Microseconds that are left until a deadline, rounded up, so that it never reads as none. */
+static inline uint64_t rml_time_left_us(uint64_t deadline, uint64_t now) {
+        return deadline == RAMAL_NEVER ? 0 : (deadline - now + 999) / 1000;
+}
 static inline uint64_t rml_min64(uint64_t a, uint64_t b) {
         return a < b ? a : b;
 }

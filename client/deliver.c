@@ -33,7 +33,7 @@ static void queue_message(ramal_conn *conn, ramal_sub *sub, const struct rml_dat
         struct rml_item *item = calloc(1, sizeof(*item));
 
         if (item)
-                item->msg = rml_msg_copy(data);
+                item->msg = rml_msg_copy(data, conn->arrived);
         if (!item || !item->msg) {
                 free(item);
                 sub->dropped++;
@@ -102,7 +102,7 @@ enum rml_took rml_deliver(ramal_conn *conn, const struct rml_frame *frame, const
 
         sub->running++;
         sub->delivered++;
-        RML_CALLBACK(conn, sub->msg_fn(conn, rml_msg_view(&view, &data), sub->user));
+        RML_CALLBACK(conn, sub->msg_fn(conn, rml_msg_view(&view, &data, conn->arrived), sub->user));
         if (!sub->dead && !conn->closed)
                 rml_confirm_done(conn, &sub->confirm, data.seq, raw->len);
         rml_sub_release(sub);
@@ -184,6 +184,10 @@ enum rml_took rml_interest(ramal_conn *conn, const Ramal__V1__Interest *interest
         case RAMAL__V1__STATE__STATE_LOST:
                 state = RAMAL_SUB_QUEUED;
                 break;
+        case RAMAL__V1__STATE__STATE_DEMOTED:
+                sub->demoted = true;
+                rml_sub_set_state(sub, sub->state, sub->queued, (ramal_why)interest->why, NULL);
+                return RML_TOOK;
         case RAMAL__V1__STATE__STATE_ENDED:
                 state = RAMAL_SUB_ENDED;
                 break;

@@ -176,12 +176,16 @@ static void connected(ramal_conn *conn) {
         hello.version_min = hello.version_max = RML_VERSION;
         hello.app = conn->app;
         hello.library = library;
+        hello.inspect = conn->inspect;
         if (tcp) {
                 hello.nonce.data = conn->nonce;
                 hello.nonce.len = sizeof(conn->nonce);
         }
-        if (rml_out_control(conn, RML_HELLO, conn->ids, &hello.base) == 0)
-                rml_out_send(conn);
+        if (rml_out_control(conn, RML_HELLO, conn->ids, &hello.base) == -ENOMEM) {
+                refuse(conn, -ENOMEM, "no memory left");
+                return;
+        }
+        rml_out_send(conn);
         rml_io_arm(conn);
 }
 
@@ -303,7 +307,9 @@ static void challenged(ramal_conn *conn, const Ramal__V1__Challenge *challenge) 
         auth.proof.len = sizeof(proof);
         conn->phase = RML_PHASE_AUTH;
         conn->ids = 2;
-        if (rml_out_control(conn, RML_AUTH, conn->ids, &auth.base) == 0)
+        if (rml_out_control(conn, RML_AUTH, conn->ids, &auth.base) == -ENOMEM)
+                refuse(conn, -ENOMEM, "no memory left");
+        else
                 rml_out_send(conn);
 }
 
@@ -338,6 +344,9 @@ static void welcomed(ramal_conn *conn, const Ramal__V1__Welcome *welcome) {
         if (conn->frame_max < RML_CONTROL_BYTES_MAX)
                 conn->frame_max = RML_CONTROL_BYTES_MAX;
         conn->framer.frame_bytes_max = (uint32_t)conn->frame_max;
+        /* A broker that tells of no publish credit knows of none. */
+        conn->credit_max = limits && limits->publish_credit_bytes ? limits->publish_credit_bytes : UINT64_MAX;
+        conn->credit_used = 0;
         rml_welcomed(conn);
 }
 

@@ -20,6 +20,7 @@ void rml_starved(ramal_conn *conn, const char *what) {
                 return;
         rml_error(&conn->goaway, -ENOMEM, "no memory left %s: the connection is given up", what);
         conn->broken = -ENOMEM;
+        rml_wake(conn); /* perhaps not in a turn */
 }
 
 /* STATUS: the answer to a frame of ours, or the refusal of a publish. */
@@ -30,8 +31,10 @@ static enum rml_took take_status(ramal_conn *conn, uint64_t id, const Ramal__V1_
         if (id == 0) {
                 if (nested)
                         return RML_TOOK_LATER;
-                if (status->publish > 0)
+                if (status->publish > 0) {
+                        rml_credit_refused(conn, status);
                         rml_publish_refused(conn, status);
+                }
                 return RML_TOOK;
         }
         if (!pending)
@@ -49,6 +52,7 @@ static enum rml_took take_status(ramal_conn *conn, uint64_t id, const Ramal__V1_
                 if (nested && receipt->fn)
                         return RML_TOOK_LATER;
                 rml_ask_answered(conn, pending);
+                rml_credit_refused(conn, status);
                 rml_error_status(&error, status);
                 rml_receipt_end(conn, receipt, 0, status->code == RAMAL__V1__CODE__CODE_OK ? NULL : &error);
                 return RML_TOOK;
@@ -87,7 +91,10 @@ static void take_pong(ramal_conn *conn, uint64_t id) {
                 return;
         rml_ask_answered(conn, pending);
         rml_ask_forget(conn, pending);
-        rml_container_of(pending, struct rml_ping, pending)->result = 0;
+        struct rml_ping *ping = rml_container_of(pending, struct rml_ping, pending);
+        ping->result = 0;
+        if (ping == &conn->probe)
+                rml_credit_ask(conn); /* what was published since it was sent may be free as well */
 }
 
 static void take_subscribed(ramal_conn *conn, uint64_t id, const Ramal__V1__Subscribed *subscribed) {
@@ -138,6 +145,7 @@ static enum rml_took take_control(ramal_conn *conn, const struct rml_control *co
         case RML_CANCEL:
                 return rml_serve_cancel(conn, message, nested);
         case RML_CREDIT:
+                rml_credit_returned(conn, ((const Ramal__V1__Credit *)message)->publish_bytes);
                 rml_serve_credit(conn, message);
                 return RML_TOOK;
         case RML_GOAWAY:
@@ -189,6 +197,7 @@ static void put_aside(ramal_conn *conn, const struct rml_raw *raw) {
                 return;
         }
         stashed->blob = whole_blob ? rml_blob_ref(raw->blob) : NULL;
+        stashed->arrived = ramal_now();
         stashed->len = raw->len;
         if (!whole_blob)
                 memcpy(stashed->bytes, raw->data, raw->len);

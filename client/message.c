@@ -10,7 +10,15 @@
 
 #define EMPTY ((const uint8_t *)"")
 
-static void fill(ramal_msg *msg, const struct rml_data *data) {
+uint64_t rml_expiry(const struct rml_data *data, uint64_t arrived) {
+        if (data->time_left_us == 0)
+                return RAMAL_NEVER;
+        uint64_t from = arrived ? arrived : ramal_now();
+        return data->time_left_us > (RAMAL_NEVER - 1 - from) / 1000 ? RAMAL_NEVER - 1
+                                                                    : from + data->time_left_us * 1000;
+}
+
+static void fill(ramal_msg *msg, const struct rml_data *data, uint64_t arrived) {
         msg->payload = data->payload;
         if (!msg->payload.data)
                 msg->payload.data = EMPTY;
@@ -21,11 +29,12 @@ static void fill(ramal_msg *msg, const struct rml_data *data) {
         msg->flags = data->flags;
         msg->seq = data->seq;
         msg->replaced = data->replaced;
+        msg->expires = rml_expiry(data, arrived);
         msg->from = data->sender;
 }
 
-ramal_msg *rml_msg_view(struct rml_msg_view *view, const struct rml_data *data) {
-        fill(&view->msg, data);
+ramal_msg *rml_msg_view(struct rml_msg_view *view, const struct rml_data *data, uint64_t arrived) {
+        fill(&view->msg, data, arrived);
         view->msg.text = &view->text;
         view->text.has_subject = view->text.has_type = view->text.has_sender = false;
         return &view->msg;
@@ -86,10 +95,10 @@ static ramal_msg *copy(const ramal_msg *from) {
         return msg;
 }
 
-ramal_msg *rml_msg_copy(const struct rml_data *data) {
+ramal_msg *rml_msg_copy(const struct rml_data *data, uint64_t arrived) {
         ramal_msg view;
 
-        fill(&view, data);
+        fill(&view, data, arrived);
         return copy(&view);
 }
 
@@ -191,6 +200,10 @@ uint64_t ramal_msg_seq(const ramal_msg *msg) {
 
 uint64_t ramal_msg_replaced(const ramal_msg *msg) {
         return msg->replaced;
+}
+
+uint64_t ramal_msg_expires(const ramal_msg *msg) {
+        return msg->expires;
 }
 
 unsigned ramal_msg_flags(const ramal_msg *msg) {

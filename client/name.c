@@ -43,40 +43,41 @@ static bool subject_of(const char *name, char *buf, size_t size) {
         return true;
 }
 
-/* The owner in a NameEvent; false if it is none, or of another name. */
-static bool read_event(const ramal_msg *msg, const char *name, uint64_t *owner) {
+/* The owner in a NameEvent. Returns 0; -EBADMSG: it is none, or of another name; -ENOMEM. */
+static int read_event(const ramal_msg *msg, const char *name, uint64_t *owner) {
         size_t len;
         const uint8_t *data = ramal_msg_data(msg, &len);
         struct rml_fault fault;
 
         if (rml_scan_message(&ramal__api__v1__name_event__descriptor, (struct rml_span){data, len}, &fault) < 0)
-                return false;
+                return -EBADMSG;
         Ramal__Api__V1__NameEvent *event = ramal__api__v1__name_event__unpack(NULL, len, data);
-        bool ours = event && event->name && strcmp(event->name->name, name) == 0;
+        if (!event)
+                return -ENOMEM; /* the scan left it no other reason */
+        bool ours = event->name && strcmp(event->name->name, name) == 0;
         if (ours)
                 *owner = event->name->owner;
-        if (event)
-                ramal__api__v1__name_event__free_unpacked(event, NULL);
-        return ours;
+        ramal__api__v1__name_event__free_unpacked(event, NULL);
+        return ours ? 0 : -EBADMSG;
 }
 
-/* The owner in a NamesReply, 0 where the name is not in it. */
-static bool read_names(const ramal_msg *msg, const char *name, uint64_t *owner) {
+/* The owner in a NamesReply, 0 where the name is not in it. Returns 0; -EBADMSG; -ENOMEM. */
+static int read_names(const ramal_msg *msg, const char *name, uint64_t *owner) {
         size_t len;
         const uint8_t *data = ramal_msg_data(msg, &len);
         struct rml_fault fault;
 
         if (rml_scan_message(&ramal__api__v1__names_reply__descriptor, (struct rml_span){data, len}, &fault) < 0)
-                return false;
+                return -EBADMSG;
         Ramal__Api__V1__NamesReply *reply = ramal__api__v1__names_reply__unpack(NULL, len, data);
         if (!reply)
-                return false;
+                return -ENOMEM;
         *owner = 0;
         for (size_t i = 0; i < reply->n_names; i++)
                 if (strcmp(reply->names[i]->name, name) == 0)
                         *owner = reply->names[i]->owner;
         ramal__api__v1__names_reply__free_unpacked(reply, NULL);
-        return true;
+        return 0;
 }
 
 /* ---- following ---- */
@@ -96,9 +97,11 @@ static void on_event(ramal_conn *conn, const ramal_msg *msg, void *user) {
         ramal_sub *sub = user;
         uint64_t owner;
 
-        (void)conn;
-        if (read_event(msg, sub->watch->name, &owner))
+        int r = read_event(msg, sub->watch->name, &owner);
+        if (r == 0)
                 tell_owner(sub, owner);
+        else if (r == -ENOMEM) /* a change must not be missed: it is asked for again */
+                rml_starved(conn, "to read who owns a name");
 }
 
 static void on_names(ramal_conn *conn, int result, const ramal_msg *reply, const ramal_error *error, void *user) {
@@ -107,8 +110,11 @@ static void on_names(ramal_conn *conn, int result, const ramal_msg *reply, const
 
         sub->watch->call = NULL;
         sub->running++; /* it may be cancelled in here */
-        if (result == 0 && read_names(reply, sub->watch->name, &owner))
+        int r = result == 0 ? read_names(reply, sub->watch->name, &owner) : result;
+        if (r == 0)
                 tell_owner(sub, owner);
+        else if (r == -ENOMEM)
+                rml_starved(conn, "to read who owns a name");
         else if (result == -ETIMEDOUT && !sub->dead && conn->phase == RML_PHASE_UP)
                 rml_watch_subscribed(sub); /* a slow broker: ask again */
         else if (!sub->dead && conn->phase == RML_PHASE_UP) {
@@ -178,7 +184,7 @@ static int wait_event(ramal_sub *sub, const char *name, uint64_t deadline, uint6
                 ramal_msg *msg;
                 r = ramal_sub_next(sub, 0, &msg);
                 if (r == 0)
-                        read_event(msg, name, owner);
+                        r = read_event(msg, name, owner) == -ENOMEM ? -ENOMEM : 0;
                 else if (r == -ETIMEDOUT)
                         r = rml_block(conn, deadline);
                 ramal_msg_unref(msg);
@@ -198,8 +204,9 @@ static int wait_owner(ramal_sub *sub, const char *name, uint64_t deadline, uint6
         r = ramal_request(conn, NAMES_API, NULL, 0, deadline, &reply, err);
         if ((r == -ECONNRESET || r == -ENOTCONN) && !conn->in_callback)
                 return 0;
-        if (r == 0 && !read_names(reply, name, owner))
-                r = rml_error(err, -EPROTO, "the broker's answer about names cannot be read");
+        int read = r == 0 ? read_names(reply, name, owner) : 0;
+        if (read < 0)
+                r = rml_error(err, read == -ENOMEM ? read : -EPROTO, "the broker's answer about names cannot be read");
         ramal_msg_unref(reply);
         if (r < 0 || *owner)
                 return r;

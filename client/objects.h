@@ -58,7 +58,7 @@ struct rml_msg_text {
 struct ramal_msg {
         struct rml_span payload, subject, type, headers;
         uint32_t header_count, flags;
-        uint64_t seq, replaced;
+        uint64_t seq, replaced, expires;
         struct rml_sender from;
         struct rml_msg_text *text; /* NULL: owned, and all of the following are there */
         const char *subject_z, *type_z;
@@ -71,9 +71,12 @@ struct rml_msg_view {
         struct ramal_msg msg;
         struct rml_msg_text text;
 };
-ramal_msg *rml_msg_view(struct rml_msg_view *, const struct rml_data *);
+/* arrived: when it was read; 0: just now. */
+ramal_msg *rml_msg_view(struct rml_msg_view *, const struct rml_data *, uint64_t arrived);
 /* Returns owned, or NULL without memory. */
-ramal_msg *rml_msg_copy(const struct rml_data *);
+ramal_msg *rml_msg_copy(const struct rml_data *, uint64_t arrived);
+/* What is left of its time, as a time of day; RAMAL_NEVER where it has no end. */
+uint64_t rml_expiry(const struct rml_data *, uint64_t arrived);
 
 /* ---- what is waited for ---- */
 
@@ -146,6 +149,7 @@ struct ramal_sub {
         struct rml_table_node node; /* conn->sids */
         struct rml_list link;       /* conn->subs, in order of making */
         struct rml_list changed;    /* conn->changed: state was not told yet */
+        struct rml_list blocks;     /* conn->blocks, where its overflow rule is `block` */
         struct rml_pending pending;
         struct rml_confirm confirm;
         uint64_t sid;
@@ -158,6 +162,7 @@ struct ramal_sub {
         bool floating; /* nobody has the handle */
         bool dead;     /* cancelled: lives only until nothing of it runs */
         bool starved;  /* without memory for something that ramal_sub_next() would have given */
+        bool demoted;  /* its `block` is `drop_old`, until it is asked for again */
         unsigned running;
         ramal_msg_fn msg_fn;
         ramal_req_fn req_fn;

@@ -192,9 +192,22 @@ static bool has_room(ramal_conn *conn, size_t bytes) {
         return fits(conn, bytes);
 }
 
+static bool has_credit(const ramal_conn *conn, const struct rml_want *want) {
+        return want->credit == 0 || rml_credit_fits(conn, want->credit);
+}
+
+bool rml_out_has_room(const ramal_conn *conn, const struct rml_want *want) {
+        return conn->phase == RML_PHASE_UP && !conn->out_dead && (want->room == 0 || fits(conn, want->room)) &&
+               has_credit(conn, want);
+}
+
 bool rml_out_writable(const ramal_conn *conn) {
-        return conn->wants_room > 0 && conn->phase == RML_PHASE_UP && rml_out_pending(conn) <= conn->out_max / 2 &&
-               fits(conn, conn->wants_room);
+        const struct rml_want *want = &conn->wants;
+
+        /* Whoever blocks comes first, else those who are called back might leave nothing, time and again. */
+        if ((want->room == 0 && want->credit == 0) || conn->blocked)
+                return false;
+        return rml_out_has_room(conn, want) && (want->room == 0 || rml_out_pending(conn) <= conn->out_max / 2);
 }
 
 /* Head and payload in one send, without a copy of the payload; what the socket did not take is copied. */
@@ -225,6 +238,20 @@ static int send_direct(ramal_conn *conn, size_t head_len, struct rml_span payloa
         return 0;
 }
 
+/* Sets frame_bytes. Is there publish credit for it? */
+static int check_credit(ramal_conn *conn, struct rml_letter *letter, size_t head_len) {
+        letter->frame_bytes = head_len - RML_PREFIX_BYTES + letter->payload.len;
+        if (letter->kind != RML_PUBLISH)
+                return 0;
+        conn->thwarted = !rml_credit_fits(conn, letter->frame_bytes);
+        if (!conn->thwarted)
+                return 0;
+        if (letter->want->credit < letter->frame_bytes)
+                letter->want->credit = letter->frame_bytes;
+        int r = rml_credit_ask(conn);
+        return r < 0 ? r : -EAGAIN;
+}
+
 int rml_out_letter(ramal_conn *conn, struct rml_letter *letter) {
         if (conn->phase != RML_PHASE_UP || conn->out_dead)
                 return -ENOTCONN;
@@ -232,12 +259,12 @@ int rml_out_letter(ramal_conn *conn, struct rml_letter *letter) {
                 return -EMSGSIZE;
 
         size_t head_max = RML_HEAD_BYTES_MAX + RML_TAIL_HEAD_BYTES_MAX + letter->hop.text.len + letter->subject.len +
-                          letter->type.len;
+                          letter->type.len + letter->hop.key.len;
         if (letter->header_count > 0)
                 head_max += headers_len(letter->headers, letter->header_count);
-        if (letter->limited && !has_room(conn, head_max + letter->payload.len)) {
-                if (conn->wants_room < head_max + letter->payload.len)
-                        conn->wants_room = head_max + letter->payload.len;
+        if (letter->want && !has_room(conn, head_max + letter->payload.len)) {
+                if (letter->want->room < head_max + letter->payload.len)
+                        letter->want->room = head_max + letter->payload.len;
                 return -EAGAIN;
         }
         bool direct = letter->payload.len >= RML_DIRECT_BYTES && !conn->in_callback && conn->corked == 0 &&
@@ -260,6 +287,9 @@ int rml_out_letter(ramal_conn *conn, struct rml_letter *letter) {
         if (!plain)
                 free(tail);
 
+        int r = check_credit(conn, letter, len);
+        if (r < 0)
+                return r;
         if (direct)
                 return send_direct(conn, len, letter->payload);
         if (letter->payload.len > 0)

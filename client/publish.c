@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define TYPE_BYTES_MAX 255u
+#define KEY_BYTES_MAX 255u
 
 int rml_check_subject(ramal_conn *conn, const char *subject, size_t *ret_len) {
         if (!subject)
@@ -62,16 +63,23 @@ int rml_check_envelope(ramal_conn *conn, const char *type, const ramal_header *h
         return why ? rml_error(&conn->error, -EINVAL, "%s", why) : 0;
 }
 
+int rml_check_key(ramal_conn *conn, const char *key) {
+        if (key && (strlen(key) > KEY_BYTES_MAX || !rml_utf8_valid(rml_span_of(key))))
+                return rml_error(&conn->error, -EINVAL, "the key is not at most 255 bytes of UTF-8");
+        return 0;
+}
+
 /* A publish was taken. */
-static void count(ramal_conn *conn, size_t bytes) {
+static void count(ramal_conn *conn, const struct rml_letter *letter) {
         conn->published++;
-        conn->probe_bytes += bytes;
+        conn->credit_used += letter->frame_bytes;
+        conn->probe_bytes += letter->tail_bytes;
         if (conn->probe_bytes >= RML_PROBE_BYTES)
                 rml_probe_now(conn, ramal_now());
 }
 
 int ramal_publish(ramal_conn *conn, const char *subject, const void *data, size_t len) {
-        struct rml_letter letter = {.kind = RML_PUBLISH, .limited = true};
+        struct rml_letter letter = {.kind = RML_PUBLISH, .want = &conn->wants};
         int r = rml_usable(conn);
 
         if (r < 0)
@@ -83,27 +91,36 @@ int ramal_publish(ramal_conn *conn, const char *subject, const void *data, size_
         letter.payload = (struct rml_span){data, len};
         r = rml_out_letter(conn, &letter);
         if (r == 0)
-                count(conn, letter.tail_bytes);
+                count(conn, &letter);
         return r;
 }
 
-/* receipt: NULL: none is asked for. */
-static int publish(ramal_conn *conn, const char *subject, const void *data, size_t len,
-                   const ramal_publish_options *options, struct rml_receipt *receipt) {
+/* receipt: NULL: none is asked for.  want: gets what is needed with -EAGAIN. */
+static int publish(ramal_conn *conn, const char *subject, struct rml_span payload, const ramal_publish_options *options,
+                   struct rml_receipt *receipt, struct rml_want *want) {
         struct rml_letter letter = {
                 .kind = RML_PUBLISH,
+                .hop.key = rml_span_text(options->key),
                 .type = rml_span_text(options->type),
-                .payload = {data, len},
+                .payload = payload,
                 .headers = options->headers,
                 .header_count = options->header_count,
-                .limited = true,
+                .want = want,
         };
         int r = rml_check_subject(conn, subject, &letter.subject.len);
 
         if (r == 0)
                 r = rml_check_envelope(conn, options->type, options->headers, options->header_count);
+        if (r == 0)
+                r = rml_check_key(conn, options->key);
         if (r < 0)
                 return r;
+        if (options->expires && options->expires != RAMAL_NEVER) {
+                uint64_t now = ramal_now();
+                if (options->expires <= now)
+                        return -ETIMEDOUT;
+                letter.hop.time_left_us = rml_time_left_us(options->expires, now);
+        }
         letter.subject.data = (const uint8_t *)subject;
         if (receipt) {
                 letter.id = rml_ask(conn, &receipt->pending, RML_ASK_RECEIPT);
@@ -115,7 +132,7 @@ static int publish(ramal_conn *conn, const char *subject, const void *data, size
                         rml_ask_forget(conn, &receipt->pending);
                 return r;
         }
-        count(conn, letter.tail_bytes);
+        count(conn, &letter);
         if (receipt) {
                 receipt->publish = receipt->pending.published = conn->published;
                 rml_list_push_back(&conn->receipts, &receipt->link);
@@ -123,28 +140,113 @@ static int publish(ramal_conn *conn, const char *subject, const void *data, size
         return 0;
 }
 
+/* Makes the receipt that is asked for. */
+static int publish_once(ramal_conn *conn, const char *subject, struct rml_span payload,
+                        const ramal_publish_options *options, struct rml_want *want) {
+        struct rml_receipt *receipt = NULL;
+
+        if (options->on_receipt) {
+                receipt = calloc(1, sizeof(*receipt));
+                if (!receipt)
+                        return -ENOMEM;
+                receipt->fn = options->on_receipt;
+                receipt->user = options->user;
+        }
+        int r = publish(conn, subject, payload, options, receipt, want);
+        if (r < 0)
+                free(receipt);
+        return r;
+}
+
 int ramal_publish_with(ramal_conn *conn, const char *subject, const void *data, size_t len,
                        const ramal_publish_options *given) {
         ramal_publish_options options;
-        struct rml_receipt *receipt = NULL;
+        int r = rml_usable(conn);
+
+        if (r == 0)
+                r = RML_TAKE_OPTIONS(conn, &options, given);
+        return r < 0 ? r : publish_once(conn, subject, (struct rml_span){data, len}, &options, &conn->wants);
+}
+
+/* ---- waiting for room ---- */
+
+/* Room in the output comes by itself, as the broker always reads. Credit comes back when others read: not inside a
+ * callback while these may be waiting for us. Returns the subscription for which they may be, or NULL. */
+static const ramal_sub *in_the_way(const ramal_conn *conn, const struct rml_want *want) {
+        bool lacking = want->credit > 0 && !rml_credit_fits(conn, want->credit);
+
+        return lacking && conn->in_callback ? rml_credit_holder(conn) : NULL;
+}
+
+static void want_too(ramal_conn *conn, const struct rml_want *want) {
+        if (conn->wants.room < want->room)
+                conn->wants.room = want->room;
+        if (conn->wants.credit < want->credit)
+                conn->wants.credit = want->credit;
+}
+
+/* What is free we may not have been told, or not have read: the broker itself answers, whoever waits for whom. */
+static int check_deadlock(ramal_conn *conn, const struct rml_want *want, uint64_t deadline, ramal_error *err) {
+        int r = in_the_way(conn, want) ? ramal_sync(conn, deadline) : 0;
+        const ramal_sub *holder = r == 0 ? in_the_way(conn, want) : NULL;
+
+        if (!holder)
+                return r;
+        want_too(conn, want); /* on_writable says when to try again */
+        return rml_error(err, -EDEADLK,
+                         "no publish credit, and this callback must not wait for it: others may be waiting for our own "
+                         "`block` subscription to '%s'",
+                         holder->pattern);
+}
+
+/* Returns 0 when there is room; err is set where it is to say more than the number. */
+static int wait_room(ramal_conn *conn, const struct rml_want *want, uint64_t deadline, ramal_error *err) {
+        int r;
+
+        do {
+                r = check_deadlock(conn, want, deadline, err);
+                if (r < 0)
+                        return r;
+                r = rml_credit_ask(conn);
+                if (r == -ENOMEM)
+                        return r;
+                r = rml_block_for(conn, deadline, want);
+                if (conn->closed)
+                        return -ESHUTDOWN;
+        } while (r == 0 && !rml_out_has_room(conn, want));
+        return r == -ETIMEDOUT && rml_out_has_room(conn, want) ? 0 : r;
+}
+
+int ramal_publish_block(ramal_conn *conn, const char *subject, const void *data, size_t len,
+                        const ramal_publish_options *given, uint64_t deadline, ramal_error *err) {
+        ramal_publish_options options;
+        ramal_error why = {.code = 0};
         int r = rml_usable(conn);
 
         if (r == 0)
                 r = RML_TAKE_OPTIONS(conn, &options, given);
         if (r < 0)
-                return r;
-        if (options.on_receipt) {
-                receipt = calloc(1, sizeof(*receipt));
-                if (!receipt)
-                        return -ENOMEM;
-                receipt->fn = options.on_receipt;
-                receipt->user = options.user;
+                return rml_error_subject(conn, err, r, subject);
+        const struct rml_want *outer = conn->blocked;
+        struct rml_want want = {0, 0};
+        rml_enter(conn);
+        while ((r = publish_once(conn, subject, (struct rml_span){data, len}, &options, &want)) == -EAGAIN ||
+               r == -ENOTCONN) {
+                conn->blocked = &want;
+                r = wait_room(conn, &want, options.expires ? rml_min64(deadline, options.expires) : deadline, &why);
+                conn->blocked = outer;
+                if (r < 0)
+                        break;
+                want = (struct rml_want){0, 0};
         }
-        r = publish(conn, subject, data, len, &options, receipt);
-        if (r < 0)
-                free(receipt);
-        return r;
+        if (!conn->closed && r < 0 && why.code == 0)
+                rml_error_subject(conn, err, r, subject);
+        else if (!conn->closed && r < 0)
+                rml_error(err, r, "%s: %s", subject, why.message);
+        return rml_leave(conn) ? r : rml_error(err, -ESHUTDOWN, "%s", ramal_strerror(-ESHUTDOWN));
 }
+
+/* ---- receipts ---- */
 
 int ramal_publish_wait(ramal_conn *conn, const char *subject, const void *data, size_t len,
                        const ramal_publish_options *given, uint64_t deadline, uint64_t *receivers, ramal_error *err) {
@@ -159,7 +261,7 @@ int ramal_publish_wait(ramal_conn *conn, const char *subject, const void *data, 
                 r = -ENOMEM;
         if (r == 0) {
                 receipt->wait = &wait;
-                r = publish(conn, subject, data, len, &options, receipt);
+                r = publish(conn, subject, (struct rml_span){data, len}, &options, receipt, &conn->wants);
         }
         if (r < 0) {
                 free(receipt);

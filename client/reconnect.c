@@ -31,10 +31,10 @@ static void disconnect(ramal_conn *conn) {
         conn->input.len = 0;
         conn->broken = 0;
         conn->out_dead = false;
-        conn->wants_room = 0;
         conn->losses++;
         conn->confirm_at = conn->probe_at = RAMAL_NEVER;
-        conn->probe_bytes = 0;
+        conn->probe_bytes = conn->probed = 0;
+        conn->credit_used = 0;
         rml_ask_forget(conn, &conn->probe.pending);
 }
 
@@ -88,6 +88,12 @@ void rml_lost(ramal_conn *conn) {
         uint64_t unconfirmed = conn->published - conn->accepted;
 
         if (conn->phase != RML_PHASE_UP) {
+                if (conn->broken == -ENOMEM) { /* rml_starved(): no other address would help */
+                        error = conn->goaway;
+                        conn->broken = 0;
+                        rml_attempt_failed(conn, &error);
+                        return;
+                }
                 if (conn->phase == RML_PHASE_HELLO || conn->phase == RML_PHASE_AUTH) {
                         bool garbage = conn->broken == -EBADMSG;
                         rml_target_failed(conn, conn->broken,

@@ -7,11 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Microseconds that are left, rounded up, so that a deadline never reads as none. */
-static uint64_t time_left_us(uint64_t deadline, uint64_t now) {
-        return deadline == RAMAL_NEVER ? 0 : (deadline - now + 999) / 1000;
-}
-
 static void call_free(ramal_call *call) {
         ramal_conn *conn = call->conn;
 
@@ -37,13 +32,14 @@ static void send_cancel(ramal_conn *conn, const ramal_call *call) {
         Ramal__V1__Cancel cancel = RAMAL__V1__CANCEL__INIT;
 
         cancel.call = call->pending.id;
-        if (conn->phase == RML_PHASE_UP)
-                rml_out_control(conn, RML_CANCEL, 0, &cancel.base);
+        /* A service that is not told might never end, nor the call. */
+        if (conn->phase == RML_PHASE_UP && rml_out_control(conn, RML_CANCEL, 0, &cancel.base) == -ENOMEM)
+                rml_starved(conn, "to cancel a call");
 }
 
 static int start(ramal_conn *conn, const char *subject, struct rml_span payload, const ramal_request_options *given,
                  uint64_t deadline, bool limited, ramal_call **ret) {
-        struct rml_letter letter = {.kind = RML_CALL, .payload = payload, .limited = limited};
+        struct rml_letter letter = {.kind = RML_CALL, .payload = payload, .want = limited ? &conn->wants : NULL};
         ramal_request_options options;
         int r = rml_usable(conn);
 
@@ -53,6 +49,9 @@ static int start(ramal_conn *conn, const char *subject, struct rml_span payload,
                 r = RML_TAKE_OPTIONS(conn, &options, given);
         if (r == 0) {
                 r = rml_check_envelope(conn, options.type, options.headers, options.header_count);
+                if (r == 0)
+                        r = rml_check_key(conn, options.key);
+                letter.hop.key = rml_span_text(options.key);
                 letter.type = rml_span_text(options.type);
                 letter.headers = options.headers;
                 letter.header_count = options.header_count;
@@ -71,7 +70,7 @@ static int start(ramal_conn *conn, const char *subject, struct rml_span payload,
         call->conn = conn;
         rml_list_init(&call->items);
         letter.subject.data = (const uint8_t *)subject;
-        letter.hop.time_left_us = time_left_us(deadline, now);
+        letter.hop.time_left_us = rml_time_left_us(deadline, now);
         letter.hop.stream_credit = RML_STREAM_BYTES;
         letter.id = call->confirm.call = rml_ask(conn, &call->pending, RML_ASK_CALL);
         call->confirm.bytes_max = RML_STREAM_BYTES;
@@ -165,7 +164,7 @@ static void queue_reply(ramal_call *call, const struct rml_data *data, size_t by
         ramal_error error;
 
         if (item)
-                item->msg = rml_msg_copy(data);
+                item->msg = rml_msg_copy(data, call->conn->arrived);
         if (!item || !item->msg) {
                 free(item);
                 rml_error(&error, -ENOMEM, "no memory for the reply");
@@ -196,7 +195,7 @@ static void tell_reply(ramal_conn *conn, ramal_call *call, const struct rml_data
         struct rml_msg_view view;
         ramal_error error;
 
-        rml_msg_view(&view, data);
+        rml_msg_view(&view, data, conn->arrived);
         if (!more) {
                 finished(call);
                 call_free(call);

@@ -341,15 +341,6 @@ void ramal_req_on_writable(ramal_req *req, ramal_req_writable_fn fn, void *user)
 
 /* ---- handing out ---- */
 
-static uint64_t deadline_of(const struct rml_data *data) {
-        uint64_t now;
-
-        if (data->time_left_us == 0)
-                return RAMAL_NEVER;
-        now = ramal_now();
-        return data->time_left_us > (RAMAL_NEVER - 1 - now) / 1000 ? RAMAL_NEVER - 1 : now + data->time_left_us * 1000;
-}
-
 static ramal_req *req_new(ramal_conn *conn, const struct rml_data *data) {
         ramal_req *req = calloc(1, sizeof(*req));
 
@@ -357,7 +348,7 @@ static ramal_req *req_new(ramal_conn *conn, const struct rml_data *data) {
                 return NULL;
         req->conn = conn;
         req->token = data->token;
-        req->deadline = deadline_of(data);
+        req->deadline = rml_expiry(data, conn->arrived);
         rml_table_put(&conn->tokens, &req->node, hash_token(req->token));
         rml_list_push_back(&conn->reqs, &req->link);
         return req;
@@ -373,7 +364,7 @@ void rml_serve_deliver(ramal_conn *conn, ramal_sub *sub, const struct rml_data *
                 rml_confirm_done(conn, &sub->confirm, data->seq, bytes);
                 return;
         }
-        req->msg = rml_msg_view(&view, data);
+        req->msg = rml_msg_view(&view, data, conn->arrived);
         req->running++;
         sub->running++;
         sub->delivered++;

@@ -86,6 +86,8 @@ int rml_sub_new(ramal_conn *conn, const ramal_interest *interest, bool name, boo
         rml_list_init(&sub->items);
         rml_table_put(&conn->sids, &sub->node, hash_sid(sub->sid));
         rml_list_push_back(&conn->subs, &sub->link);
+        if (sub->overflow == RAMAL_OVERFLOW_BLOCK)
+                rml_list_push_back(&conn->blocks, &sub->blocks);
         *ret = sub;
         return 0;
 }
@@ -117,6 +119,7 @@ void rml_sub_ask(ramal_sub *sub) {
         message.overflow = (Ramal__V1__Overflow)sub->overflow;
         message.credit_bytes = sub->confirm.bytes_max;
         message.credit_messages = sub->confirm.messages_max;
+        sub->demoted = false;
         rml_ask_forget(conn, &sub->pending);
         if (rml_out_control(conn, RML_SUBSCRIBE, rml_ask(conn, &sub->pending, RML_ASK_SUBSCRIBE), &message.base) < 0) {
                 rml_ask_forget(conn, &sub->pending);
@@ -188,6 +191,7 @@ void rml_sub_tell(ramal_sub *sub) {
                 .queued = sub->queued,
                 .why = sub->why,
                 .error = sub->error,
+                .demoted = sub->demoted,
         };
         ramal_refusal refusal = {.count = 1, .sub = sub, .pattern = sub->pattern, .error = sub->error};
         ramal_error ended;
@@ -225,6 +229,10 @@ void rml_sub_subscribed(ramal_conn *conn, ramal_sub *sub, const Ramal__V1__Subsc
 
 ramal_sub_state ramal_sub_state_of(const ramal_sub *sub) {
         return sub->state;
+}
+
+bool ramal_sub_demoted(const ramal_sub *sub) {
+        return sub->demoted;
 }
 
 const char *ramal_sub_pattern(const ramal_sub *sub) {
@@ -287,6 +295,7 @@ void rml_sub_free(ramal_sub *sub) {
         rml_ask_forget(conn, &sub->pending);
         rml_table_remove(&conn->sids, &sub->node);
         rml_list_remove(&sub->link);
+        rml_list_remove(&sub->blocks);
         rml_list_remove(&sub->changed);
         rml_confirm_reset(&sub->confirm);
         while (!rml_list_empty(&sub->items))
@@ -313,7 +322,9 @@ void rml_sub_unsubscribe(ramal_sub *sub) {
         Ramal__V1__Unsubscribe message = RAMAL__V1__UNSUBSCRIBE__INIT;
 
         message.sid = sub->sid;
-        rml_out_control(sub->conn, RML_UNSUBSCRIBE, ++sub->conn->ids, &message.base);
+        /* Else the broker would go on sending, and wait for what nobody confirms. */
+        if (rml_out_control(sub->conn, RML_UNSUBSCRIBE, ++sub->conn->ids, &message.base) == -ENOMEM)
+                rml_starved(sub->conn, "to unsubscribe");
 }
 
 ramal_sub *ramal_sub_cancel(ramal_sub *sub) {
@@ -353,6 +364,7 @@ void rml_subs_lost(ramal_conn *conn) {
         for (ramal_sub *sub = next_live(conn, conn->subs.next); sub; sub = next_live(conn, sub->link.next)) {
                 rml_ask_forget(conn, &sub->pending);
                 rml_confirm_reset(&sub->confirm);
+                sub->demoted = false;
                 if (sub->watch) {
                         sub->watch->told = false; /* numbers of the next run of the broker are others */
                         if (sub->watch->call)

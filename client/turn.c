@@ -66,25 +66,13 @@ void ramal_stop(ramal_conn *conn, int status) {
         rml_wake(conn);
 }
 
-/* One recv. Inside a callback into another buffer: the message that the callback has lies in the first. */
-static bool receive(ramal_conn *conn, bool nested) {
-        uint8_t **buffer = nested ? &conn->in_nested : &conn->in;
-        size_t room = nested ? RML_IN_BYTES : conn->in_room;
-
+/* One recv. */
+static bool receive(ramal_conn *conn, uint8_t *buffer, size_t room) {
         if (conn->sock < 0 || conn->phase < RML_PHASE_HELLO || conn->broken || conn->input.len > 0)
                 return false;
-        if (!nested && rml_framer_pending(&conn->framer) > RML_IN_BYTES && conn->in_room < RML_IN_BYTES_BIG) {
-                uint8_t *bigger = realloc(conn->in, RML_IN_BYTES_BIG);
-                if (bigger) {
-                        conn->in = bigger;
-                        conn->in_room = room = RML_IN_BYTES_BIG;
-                }
-        }
-        if (!*buffer && !(*buffer = malloc(room)))
-                return false; /* the bytes wait in the socket */
-        ssize_t n = rml_wire_recv(conn->sock, *buffer, room);
+        ssize_t n = rml_wire_recv(conn->sock, buffer, room);
         if (n > 0) {
-                conn->input = (struct rml_span){*buffer, (size_t)n};
+                conn->input = (struct rml_span){buffer, (size_t)n};
                 conn->received = true;
                 if (conn->targets[conn->target].addr.kind == RML_ADDR_TCP)
                         conn->heard_at = ramal_now();
@@ -99,16 +87,39 @@ static bool receive(ramal_conn *conn, bool nested) {
         return false;
 }
 
+static bool receive_in_turn(ramal_conn *conn) {
+        if (conn->input.len == 0 && rml_framer_pending(&conn->framer) > RML_IN_BYTES &&
+            conn->in_room < RML_IN_BYTES_BIG) {
+                uint8_t *bigger = realloc(conn->in, RML_IN_BYTES_BIG);
+                if (bigger) {
+                        conn->in = bigger;
+                        conn->in_room = RML_IN_BYTES_BIG;
+                }
+        }
+        return receive(conn, conn->in, conn->in_room);
+}
+
+/* Into another buffer, which is used up when it returns: the message that the callback has lies in the first. Without
+ * memory for it a little at a time; what was left in the socket would wake us for ever. */
 bool rml_read_quietly(ramal_conn *conn) {
         bool outer = conn->in_callback;
+        uint64_t arrived = conn->arrived;
+        uint8_t spare[2048];
 
+        conn->arrived = 0;
         conn->in_callback = true; /* whatever comes runs nothing */
         rml_io_take_wake(conn);   /* what was posted waits for the next turn; the descriptor must not keep us awake */
         bool any = conn->input.len > 0;
         rml_frames(conn, true); /* what the callback's own turn had not come to */
-        any = receive(conn, true) || any;
+        if (!conn->in_nested)
+                conn->in_nested = malloc(RML_IN_BYTES);
+        if (conn->in_nested)
+                any = receive(conn, conn->in_nested, RML_IN_BYTES) || any;
+        else
+                any = receive(conn, spare, sizeof(spare)) || any;
         rml_frames(conn, true);
         conn->in_callback = outer;
+        conn->arrived = arrived;
         return any;
 }
 
@@ -126,7 +137,9 @@ static void run_stash(ramal_conn *conn) {
                 struct rml_raw raw = {stashed->blob ? stashed->blob->bytes + RML_PREFIX_BYTES : stashed->bytes,
                                       stashed->len, stashed->blob, 0};
                 rml_list_remove(&stashed->link);
+                conn->arrived = stashed->arrived;
                 rml_frame(conn, &raw, false);
+                conn->arrived = 0;
                 rml_blob_unref(stashed->blob);
                 free(stashed);
         }
@@ -163,9 +176,11 @@ static void due(ramal_conn *conn) {
 static void tell_writable(ramal_conn *conn) {
         if (!rml_out_writable(conn))
                 return;
-        conn->wants_room = 0;
+        conn->wants = (struct rml_want){0, 0};
         if (conn->on_writable)
                 RML_CALLBACK(conn, conn->on_writable(conn, conn->user));
+        else
+                conn->ran++; /* whoever waits may wait for this */
 }
 
 int rml_turn(ramal_conn *conn, unsigned budget) {
@@ -181,7 +196,7 @@ int rml_turn(ramal_conn *conn, unsigned budget) {
         run_stash(conn);
         if (!conn->closed && rml_list_empty(&conn->stash))
                 rml_frames(conn, false);
-        if (!conn->closed && emptied(conn) && conn->ran < conn->budget && receive(conn, false))
+        if (!conn->closed && emptied(conn) && conn->ran < conn->budget && receive_in_turn(conn))
                 rml_frames(conn, false);
         if (!conn->closed && conn->broken && emptied(conn))
                 rml_lost(conn);
@@ -227,7 +242,7 @@ int ramal_dispatch(ramal_conn *conn, unsigned budget) {
         return rml_leave(conn) ? r : -ESHUTDOWN;
 }
 
-int rml_block(ramal_conn *conn, uint64_t deadline) {
+int rml_block_for(ramal_conn *conn, uint64_t deadline, const struct rml_want *want) {
         bool progress;
 
         if (atomic_load_explicit(&conn->stopping, memory_order_relaxed))
@@ -253,9 +268,15 @@ int rml_block(ramal_conn *conn, uint64_t deadline) {
         }
         if (deadline != RAMAL_NEVER && (deadline == 0 || ramal_now() >= deadline))
                 return -ETIMEDOUT;
+        if (want && rml_out_has_room(conn, want))
+                return 0;
         if (!progress && !atomic_load_explicit(&conn->stopping, memory_order_relaxed))
                 rml_io_sleep(conn, conn->in_callback ? deadline : rml_min64(deadline, rml_next_deadline(conn)));
         return 0;
+}
+
+int rml_block(ramal_conn *conn, uint64_t deadline) {
+        return rml_block_for(conn, deadline, NULL);
 }
 
 int ramal_wait(ramal_conn *conn, uint64_t deadline) {
@@ -310,15 +331,22 @@ int ramal_flush(ramal_conn *conn, uint64_t deadline) {
                 return r;
         rml_enter(conn);
         rml_confirm_all(conn);
-        while ((r = flushed(conn)) == 0) {
+        /* Whoever flushes after a -EAGAIN publishes again: credit is heard of only by reading. */
+        bool hear = conn->thwarted;
+        conn->thwarted = false;
+        while ((r = flushed(conn)) == 0 || (r > 0 && hear && rml_credit_lacking(conn))) {
                 if (atomic_load(&conn->stopping))
                         r = -EINTR;
                 else if (deadline != RAMAL_NEVER && (deadline == 0 || ramal_now() >= deadline))
-                        r = -ETIMEDOUT;
-                if (r < 0)
+                        r = r > 0 ? r : -ETIMEDOUT;
+                else
+                        r = 0;
+                if (r != 0)
                         break;
                 /* The broker may wait for us to take its answers before it reads on. */
-                if (!rml_read_quietly(conn))
+                if (rml_read_quietly(conn))
+                        hear = false;
+                else
                         rml_io_sleep(conn, deadline);
         }
         rml_leave(conn);

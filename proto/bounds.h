@@ -21,6 +21,7 @@
 #define RML_CONTROL_BYTES_MAX (64u << 10) /* any control frame */
 #define RML_HELLO_BYTES_MAX (4u << 10)    /* any frame before WELCOME */
 #define RML_APP_BYTES_MAX 255u
+#define RML_KEY_BYTES_MAX 255u /* HopExt.key */
 
 #define RML_UNKNOWN_FIELDS_MAX 16u /* unknown fields in one message: room for additions, none for heap bombs */
 #define RML_UNKNOWN_BYTES_MAX 1024u

@@ -22,7 +22,7 @@
 #define ROOM_MIN 512u
 
 void rml_framer_init(struct rml_framer *framer, uint32_t frame_bytes_max) {
-        *framer = (struct rml_framer){.frame_bytes_max = frame_bytes_max};
+        *framer = (struct rml_framer){.frame_bytes_max = frame_bytes_max, .collect_max = UINT32_MAX};
 }
 
 void rml_framer_deinit(struct rml_framer *framer) {
@@ -85,6 +85,10 @@ static uint32_t peek_prefix(const struct rml_framer *framer, const struct rml_sp
         return rml_get_prefix(prefix);
 }
 
+size_t rml_framer_declared(const struct rml_framer *framer, const struct rml_span *in) {
+        return in->len >= RML_PREFIX_BYTES || framer->have >= RML_PREFIX_BYTES - in->len ? peek_prefix(framer, in) : 0;
+}
+
 static void hand_out(struct rml_framer *framer, const uint8_t *data, size_t len, struct rml_blob *blob,
                      struct rml_raw *ret) {
         ret->data = data;
@@ -102,7 +106,8 @@ static int check_length(const struct rml_framer *framer, size_t len) {
         return 0;
 }
 
-static int next_collected(struct rml_framer *framer, struct rml_span *in, struct rml_raw *ret) {
+/* Not inlined: nearly all frames lie whole in the input, and their path is kept short. */
+__attribute__((noinline)) static int next_collected(struct rml_framer *framer, struct rml_span *in, struct rml_raw *ret) {
         if (in->len == 0)
                 return 0;
         if (in->len < RML_PREFIX_BYTES && framer->have < RML_PREFIX_BYTES - in->len)
@@ -114,6 +119,8 @@ static int next_collected(struct rml_framer *framer, struct rml_span *in, struct
                 return r;
         size_t total = RML_PREFIX_BYTES + len;
         size_t missing = total - framer->have;
+        if (len > framer->collect_max && framer->have < RML_PREFIX_BYTES && in->len < missing)
+                return -EAGAIN;
         r = take(framer, in, in->len < missing ? in->len : missing, total);
         if (r < 0 || framer->have < total)
                 return r;

@@ -12,6 +12,7 @@ struct rml_framer {
         size_t have;              /* bytes in it */
         uint64_t consumed;        /* bytes of whole frames (with prefixes) handed out so far: offsets in GOAWAY */
         uint32_t frame_bytes_max; /* may be changed between calls */
+        uint32_t collect_max;     /* the same: a longer frame that is not whole is not begun */
 };
 
 /* One frame without its prefix. */
@@ -29,8 +30,12 @@ void rml_framer_deinit(struct rml_framer *);
 /* Takes bytes from *in (advanced) until one frame is whole.
  * Returns 1 and the frame; 0 when all of *in is taken and more is needed; -EPROTO for a length of 0; -EMSGSIZE for
  * one above frame_bytes_max (before any memory is used for it); -ENOMEM (nothing taken: may be called again). After
- * -EPROTO and -EMSGSIZE the stream is lost: do not call again. */
+ * -EPROTO and -EMSGSIZE the stream is lost: do not call again. -EAGAIN when a frame longer than collect_max would have to be
+ * collected: nothing of it was taken but bytes of its prefix, and it may be called again. */
 int rml_framer_next(struct rml_framer *, struct rml_span *in, struct rml_raw *ret);
+
+/* What the prefix of the frame at hand says: the half-read one, or the first of *in. 0 while it is not all there. */
+size_t rml_framer_declared(const struct rml_framer *, const struct rml_span *in);
 
 /* Bytes of the half-read frame so far, prefix included; 0 between frames. */
 static inline size_t rml_framer_pending(const struct rml_framer *framer) {

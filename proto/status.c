@@ -45,6 +45,7 @@ static const char *const whys[] = {
         [RAMAL__V1__WHY__WHY_OUTAGE] = "outage",
         [RAMAL__V1__WHY__WHY_TOO_LARGE] = "too_large",
         [RAMAL__V1__WHY__WHY_MOVED] = "moved",
+        [RAMAL__V1__WHY__WHY_STALLED] = "stalled",
 };
 
 static const char *const policies[] = {

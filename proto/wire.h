@@ -28,7 +28,8 @@ int rml_wire_creds(int fd, struct rml_creds *ret);                     /* -ENOTS
  * buffer_bytes is not 0. */
 int rml_wire_socket(int family, unsigned buffer_bytes);
 int rml_wire_buffers(int fd, unsigned buffer_bytes);
-int rml_wire_nodelay(int fd);
+/* Small messages are sent at once, and a machine that is gone is found out. */
+int rml_wire_tcp(int fd);
 /* Facts for rml_addr_defaults(): environment (ignored when set-uid) and directories. */
 void rml_wire_place(struct rml_place *ret);
 

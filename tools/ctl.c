@@ -160,8 +160,12 @@ int ctl_error(const struct ctl *ctl, const char *what, int code, const ramal_err
                 what = "''";
         if (code == -EREMOTEIO && err)
                 snprintf(service, sizeof(service), "error %u: ", (unsigned)err->remote);
-        say_lines(ctl, keep, "%s%s%s%s%s%s%s", what ? what : "", what ? ": " : "", service, message,
-                  code == -EHOSTDOWN && err && err->may_have_run ? " (it may have run)" : "", todo ? ": " : "",
+        /* The limit that was met, where the broker's text does not name it. */
+        char limit[128] = "";
+        if (err && err->limit[0] && !strstr(message, err->limit))
+                snprintf(limit, sizeof(limit), " (%s = %llu)", err->limit, (unsigned long long)err->value);
+        say_lines(ctl, keep, "%s%s%s%s%s%s%s%s", what ? what : "", what ? ": " : "", service, message,
+                  code == -EHOSTDOWN && err && err->may_have_run ? " (it may have run)" : "", limit, todo ? ": " : "",
                   todo ? todo : "");
         return ctl_exit_status(code);
 }
@@ -204,6 +208,7 @@ int ctl_connect(struct ctl *ctl, unsigned flags) {
                 .wait_broker = flags & CTL_WAIT_BROKER,
                 .on_state = on_state,
                 .user = ctl,
+                .inspect = ctl->verb->inspect,
         };
         snprintf(app, sizeof(app), "ramal %s", ctl->verb->name);
         uint64_t deadline = flags & CTL_WAIT_BROKER ? ctl_patience(ctl) : ctl_deadline(ctl);

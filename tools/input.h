@@ -27,6 +27,8 @@ int input_headers(const struct ctl *ctl, const struct option_value *value, ramal
         { "file", 'f', OPTION_FILE, "FILE", "read the payload from FILE", NULL }
 #define OPTION_DEF_TYPE                                                                                                \
         { "type", 0, OPTION_TEXT, "TYPE", "say what the payload is, e.g. a protobuf type name", NULL }
+#define OPTION_DEF_KEY                                                                                                 \
+        { "key", 'k', OPTION_TEXT, "KEY", "what a group with the policy key chooses its member by", NULL }
 #define OPTION_DEF_HEADER                                                                                              \
         { "header", 'H', OPTION_TEXTS, "NAME=VALUE", "add a header; may be given several times", NULL }
 

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-const char *const listen_policies[] = {"least_pending", "round_robin", "primary", NULL};
+const char *const listen_policies[] = {"least_pending", "round_robin", "primary", "random", "key", NULL};
 
 bool listen_is_pattern(const char *text) {
         for (;;) {

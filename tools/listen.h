@@ -5,7 +5,7 @@
 
 #include "ctl.h"
 
-/* In the order of ramal_policy; the rest of them is for a later release. */
+/* In the order of ramal_policy. */
 extern const char *const listen_policies[];
 
 /* Can it match more than one subject? */

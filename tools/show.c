@@ -50,6 +50,10 @@ void show_json(struct json *json, const ramal_msg *msg) {
                 json_bool(json, "redelivered", true);
         if (ramal_msg_flags(msg) & RAMAL_MSG_RETAINED)
                 json_bool(json, "retained", true);
+        if (ramal_msg_expires(msg) != RAMAL_NEVER) {
+                uint64_t now = ramal_now(), expires = ramal_msg_expires(msg);
+                json_number(json, "time_left_us", expires > now ? (expires - now) / 1000 : 0);
+        }
         json_text(json, "type", ramal_msg_type(msg));
         json_array(json, "headers");
         while (ramal_msg_header_next(msg, &cursor, &header)) {

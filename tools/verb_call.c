@@ -6,13 +6,14 @@
 #include "input.h"
 #include "show.h"
 
-enum { CALL_RAW, CALL_FILE, CALL_HEADER, CALL_TYPE };
+enum { CALL_RAW, CALL_FILE, CALL_HEADER, CALL_TYPE, CALL_KEY };
 
 static const struct option_def options[] = {
         [CALL_RAW] = {"raw", 0, OPTION_FLAG, NULL, "print the reply's bytes and nothing else, no newline either", NULL},
         [CALL_FILE] = OPTION_DEF_FILE,
         [CALL_HEADER] = OPTION_DEF_HEADER,
         [CALL_TYPE] = OPTION_DEF_TYPE,
+        [CALL_KEY] = OPTION_DEF_KEY,
 };
 
 static void show(const struct ctl *ctl, const ramal_msg *reply, bool more) {
@@ -72,6 +73,7 @@ static int call_subject(struct ctl *ctl, const struct payload *payload, const ra
                 .type = ctl->values[CALL_TYPE].text,
                 .headers = headers,
                 .header_count = ctl->values[CALL_HEADER].count,
+                .key = ctl->values[CALL_KEY].text,
         };
         ramal_call *call = NULL;
         int r = ramal_request_async_with(ctl->conn, ctl->words[0], payload->data, payload->len, &with,

@@ -183,6 +183,7 @@ const struct verb verb_complete = {
         .about = "For the scripts of 'ramal completion'.\n",
         .words_max = SIZE_MAX,
         .run = run,
+        .inspect = true,
         .offline = true,
         .hidden = true,
 };

@@ -71,4 +71,5 @@ const struct verb verb_list = {
                  "proved itself; QUEUED is the number of messages that wait for it in the broker.\n"
                  "--json: an array of objects.\n",
         .run = run,
+        .inspect = true,
 };

@@ -80,4 +80,5 @@ const struct verb verb_names = {
                  "take over when it goes, in order.\n"
                  "--json: an array of objects.\n",
         .run = run,
+        .inspect = true,
 };

@@ -90,4 +90,5 @@ const struct verb verb_ping = {
                  "--json: an object a line: {\"seq\", \"rtt_us\", \"address\", \"server\"}.\n",
         VERB_OPTIONS(options),
         .run = run,
+        .inspect = true,
 };

@@ -10,7 +10,18 @@
 #include "json.h"
 #include "text.h"
 
-enum { PUB_FILE, PUB_COUNT, PUB_EVERY, PUB_RECEIPT, PUB_NEED_RECEIVER, PUB_HEADER, PUB_TYPE };
+enum {
+        PUB_FILE,
+        PUB_COUNT,
+        PUB_EVERY,
+        PUB_RECEIPT,
+        PUB_NEED_RECEIVER,
+        PUB_NO_WAIT,
+        PUB_TTL,
+        PUB_KEY,
+        PUB_HEADER,
+        PUB_TYPE
+};
 
 static const struct option_def options[] = {
         [PUB_FILE] = OPTION_DEF_FILE,
@@ -18,6 +29,10 @@ static const struct option_def options[] = {
         [PUB_EVERY] = {"every", 'e', OPTION_TIME, "TIME", "publish once every TIME, as 200ms", NULL},
         [PUB_RECEIPT] = {"receipt", 'r', OPTION_FLAG, NULL, "print for each message how many got it", NULL},
         [PUB_NEED_RECEIVER] = {"need-receiver", 0, OPTION_FLAG, NULL, "end with 69 at once where nobody listens", NULL},
+        [PUB_NO_WAIT] = {"no-wait", 0, OPTION_FLAG, NULL, "end with 75 where receivers hold us back (--overflow block)",
+                         NULL},
+        [PUB_TTL] = {"ttl", 0, OPTION_TIME, "TIME", "nobody gets a message that is older than TIME, as 500ms", NULL},
+        [PUB_KEY] = OPTION_DEF_KEY,
         [PUB_HEADER] = OPTION_DEF_HEADER,
         [PUB_TYPE] = OPTION_DEF_TYPE,
 };
@@ -29,7 +44,8 @@ struct pub {
         struct ctl *ctl;
         const char *subject;
         uint64_t sent, answered, unheard;
-        int code; /* the first thing that went wrong, a negative errno */
+        int code;     /* the first thing that went wrong, a negative errno */
+        bool expired; /* it was -ETIMEDOUT of --ttl */
         ramal_error error;
 };
 
@@ -77,21 +93,64 @@ static bool stopped(const struct pub *pub) {
         return pub->code < 0 || (pub->unheard > 0 && pub->ctl->values[PUB_NEED_RECEIVER].given);
 }
 
-/* Publishes one message; where there is no room, waits for some. */
-static int publish(struct pub *pub, const struct payload *payload, const ramal_publish_options *with) {
+/* Waits until no more than that are unanswered. */
+static int settle(struct pub *pub, uint64_t unanswered) {
         uint64_t deadline = ctl_deadline(pub->ctl);
-        for (;;) {
-                int r = pub->sent - pub->answered < UNANSWERED_MAX
-                                ? ramal_publish_with(pub->ctl->conn, pub->subject, payload->data, payload->len, with)
-                                : -EAGAIN;
-                if (r != -EAGAIN) {
-                        pub->sent += r == 0;
-                        return r;
-                }
+        int r = 1;
+        while (r > 0 && pub->sent - pub->answered > unanswered)
                 r = turn(pub, deadline);
-                if (r <= 0)
-                        return r < 0 ? r : -ETIMEDOUT;
+        return r > 0 ? 0 : r < 0 ? r : -ETIMEDOUT;
+}
+
+/* After -ETIMEDOUT: was it --ttl? */
+static bool is_over(struct pub *pub, const ramal_publish_options *with) {
+        pub->expired = with->expires && ramal_now() >= with->expires;
+        return pub->expired;
+}
+
+/* Receivers may hold us back for long; but a broker that does not answer at all is not waited for. */
+static int wait_and_publish(struct pub *pub, const struct payload *payload, const ramal_publish_options *with) {
+        ramal_conn *conn = pub->ctl->conn;
+        uint64_t patience = ctl_patience(pub->ctl);
+        int room = ramal_publish_with(conn, pub->subject, payload->data, payload->len, with);
+        if (room != -EAGAIN)
+                return room;
+        /* It may take long: what is known so far is printed before. */
+        int heard = settle(pub, 0);
+        if (heard == 0)
+                heard = ctl_flush();
+        while (heard == 0) {
+                uint64_t soon = ctl_deadline(pub->ctl);
+                int r = ramal_publish_block(conn, pub->subject, payload->data, payload->len, with,
+                                            soon < patience ? soon : patience, NULL);
+                if (r != -ETIMEDOUT || pub->code < 0)
+                        return pub->code < 0 ? pub->code : r;
+                if (is_over(pub, with) || ramal_now() >= patience)
+                        return r;
+                heard = ramal_sync(conn, ctl_deadline(pub->ctl));
         }
+        return heard;
+}
+
+static void set_expiry(const struct pub *pub, ramal_publish_options *with) {
+        const struct option_value *ttl = &pub->ctl->values[PUB_TTL];
+        uint64_t now = ramal_now();
+        if (ttl->given)
+                with->expires = ttl->number < RAMAL_NEVER - now ? now + ttl->number : RAMAL_NEVER;
+}
+
+/* Publishes one message; where there is no room, waits for some. */
+static int publish(struct pub *pub, const struct payload *payload, ramal_publish_options *with) {
+        int r = settle(pub, UNANSWERED_MAX - 1);
+        if (r < 0)
+                return r;
+        set_expiry(pub, with);
+        if (pub->ctl->values[PUB_NO_WAIT].given)
+                r = ramal_publish_with(pub->ctl->conn, pub->subject, payload->data, payload->len, with);
+        else
+                r = wait_and_publish(pub, payload, with);
+        pub->sent += r == 0;
+        return r;
 }
 
 /* Sleeps until `next` and hears the answers meanwhile. */
@@ -105,7 +164,7 @@ static int pause_until(struct pub *pub, uint64_t next) {
         return r < 0 ? r : 0;
 }
 
-static int rest(struct pub *pub, uint64_t count, const struct payload *payload, const ramal_publish_options *with) {
+static int rest(struct pub *pub, uint64_t count, const struct payload *payload, ramal_publish_options *with) {
         const struct option_value *every = &pub->ctl->values[PUB_EVERY];
         uint64_t next = ramal_now();
         int r = 0;
@@ -128,31 +187,32 @@ static int rest(struct pub *pub, uint64_t count, const struct payload *payload, 
 }
 
 /* The first message is waited for: it finds a bad subject, or one that is not allowed, before the rest is sent. */
-static int publish_all(struct pub *pub, const struct payload *payload, const ramal_publish_options *with) {
+static int publish_all(struct pub *pub, const struct payload *payload, ramal_publish_options *with) {
         const struct option_value *count = &pub->ctl->values[PUB_COUNT];
         uint64_t total = count->given ? count->number : pub->ctl->values[PUB_EVERY].given ? UINT64_MAX : 1;
         uint64_t receivers = 0;
+        set_expiry(pub, with);
         int r = ramal_publish_wait(pub->ctl->conn, pub->subject, payload->data, payload->len, with,
                                    ctl_deadline(pub->ctl), &receivers, &pub->error);
+        if (r == -ETIMEDOUT)
+                is_over(pub, with);
         if (r < 0)
                 return r;
         pub->sent = 1;
         note(pub, ramal_conn_published(pub->ctl->conn), receivers);
         r = rest(pub, total, payload, with);
-        uint64_t deadline = ctl_deadline(pub->ctl);
-        while (r >= 0 && pub->answered < pub->sent) {
-                r = turn(pub, deadline);
-                if (r == 0)
-                        r = -ETIMEDOUT;
-        }
+        /* What was taken is answered, though there was no room for more. */
+        int heard = r == 0 || r == -EAGAIN || r == -ETIMEDOUT ? settle(pub, 0) : 0;
         if (pub->code < 0)
                 return pub->code;
-        return r < 0 ? r : 0;
+        return r < 0 ? r : heard;
 }
 
 static int verdict(const struct pub *pub, int r) {
         if (r < 0 && r != -EINTR && ferror(stdout))
                 r = 0; /* ctl_close() says it */
+        if (r < 0 && pub->expired)
+                return ctl_fail(pub->ctl, EXIT_LATER, "%s: expired before there was room for it (--ttl)", pub->subject);
         if (r < 0 && r != -EINTR)
                 return ctl_error(pub->ctl, pub->subject, r, pub->error.code == r ? &pub->error : NULL);
         if (pub->unheard > 0) {
@@ -182,6 +242,7 @@ static int run(struct ctl *ctl) {
                         .type = ctl->values[PUB_TYPE].text,
                         .headers = headers,
                         .header_count = ctl->values[PUB_HEADER].count,
+                        .key = ctl->values[PUB_KEY].text,
                         .on_receipt = on_receipt,
                         .user = &pub,
                 };
@@ -203,6 +264,8 @@ const struct verb verb_pub = {
                  "included.\n"
                  "Ends when the broker has answered. That nobody listens is said on stderr, and is no error\n"
                  "without --need-receiver.\n"
+                 "Where receivers would rather have us wait than lose anything ('ramal sub --overflow block') it\n"
+                 "waits: for --timeout, else as long as it takes.\n"
                  "--json: with --receipt an object a message: {\"publish\":1, \"subject\":..., \"receivers\":2}.\n",
         VERB_OPTIONS(options),
         .words_min = 1,

@@ -5,15 +5,17 @@
 #include <stdlib.h>
 
 #include "api.h"
+#include "limits.h"
 #include "table.h"
 #include "text.h"
 #include "units.h"
 
-enum { STATUS_LIMITS };
+enum { STATUS_LIMITS, STATUS_USERS };
 
 static const struct option_def options[] = {
         [STATUS_LIMITS] = {"limits", 'l', OPTION_FLAG, NULL,
                            "every limit, its value and its use: of PEER, else of this\ncommand's own connection", NULL},
+        [STATUS_USERS] = {"users", 'u', OPTION_FLAG, NULL, "what all connections of each user hold together", NULL},
 };
 
 static const struct table_column ledger_columns[] = {
@@ -35,15 +37,6 @@ static const struct table_column ledger_columns[] = {
         {"UNCONFIRMED", TABLE_RIGHT | TABLE_OPTIONAL},
         {"CALLS", TABLE_RIGHT | TABLE_OPTIONAL},
         {"WINDOW", TABLE_RIGHT | TABLE_OPTIONAL},
-};
-
-static const struct table_column limit_columns[] = {
-        {"LIMIT", TABLE_SHRINK},
-        {"VALUE", TABLE_RIGHT},
-        {"USED", TABLE_RIGHT},
-        {"%", TABLE_RIGHT},
-        {"UNIT", 0},
-        {"OF", 0},
 };
 
 /* ---- text ---- */
@@ -264,55 +257,17 @@ static int show_status(struct ctl *ctl, uint64_t peer) {
         return status;
 }
 
-static int print_limits(const struct ctl *ctl, const Ramal__Api__V1__LimitsReply *reply) {
-        struct table *table = table_new(limit_columns, sizeof(limit_columns) / sizeof(*limit_columns));
-        for (size_t i = 0; table && i < reply->n_limits; i++) {
-                const Ramal__Api__V1__Limit *one = reply->limits[i];
-                table_text(table, one->key);
-                table_number(table, one->value);
-                table_number(table, one->used);
-                table_number(table, one->value == 0 ? 0 : (uint64_t)(100.0 * (double)one->used / (double)one->value));
-                table_text(table, one->unit);
-                table_text(table, one->scope);
-        }
-        return api_print_table(ctl, table);
-}
-
-static int show_limits(struct ctl *ctl, uint64_t peer) {
-        Ramal__Api__V1__LimitsRequest request = RAMAL__API__V1__LIMITS_REQUEST__INIT;
-        ProtobufCMessage *message;
-        request.peer = peer;
-        int status = api_call(ctl, "limits", &request.base, &ramal__api__v1__limits_reply__descriptor, &message);
-        if (status != 0)
-                return status;
-        const Ramal__Api__V1__LimitsReply *reply = (const void *)message;
-        if (ctl->json) {
-                struct json json = json_on(stdout);
-                json_array(&json, NULL);
-                for (size_t i = 0; i < reply->n_limits; i++) {
-                        json_object(&json, NULL);
-                        json_text(&json, "key", reply->limits[i]->key);
-                        json_number(&json, "value", reply->limits[i]->value);
-                        json_number(&json, "used", reply->limits[i]->used);
-                        json_text(&json, "unit", reply->limits[i]->unit);
-                        json_text(&json, "scope", reply->limits[i]->scope);
-                        json_end(&json);
-                }
-                json_end(&json);
-        } else {
-                status = print_limits(ctl, reply);
-        }
-        api_free(message);
-        return status;
-}
-
 static int run(struct ctl *ctl) {
         uint64_t peer = 0;
         const char *word = ctl_word(ctl, 0);
+        if (ctl->values[STATUS_USERS].given && (word || ctl->values[STATUS_LIMITS].given))
+                return ctl_usage(ctl, "--users goes neither with PEER nor with --limits");
         int status = word ? find_peer(ctl, word, &peer) : 0;
         if (status != 0)
                 return status;
-        return ctl->values[STATUS_LIMITS].given ? show_limits(ctl, peer) : show_status(ctl, peer);
+        if (ctl->values[STATUS_USERS].given)
+                return limits_show_users(ctl);
+        return ctl->values[STATUS_LIMITS].given ? limits_show(ctl, peer) : show_status(ctl, peer);
 }
 
 const struct verb verb_status = {
@@ -325,9 +280,10 @@ const struct verb verb_status = {
                  "On a terminal that is too narrow, columns of nothing but zeros are left out.\n"
                  "--json: {\"broker\":{...}, \"counters\":{...}} or {\"peer\":{...}, \"interests\":[...], "
                  "\"counters\":{...}};\n"
-                 "with --limits an array of objects.\n",
+                 "with --limits and with --users an array of objects.\n",
         VERB_OPTIONS(options),
         .words_max = 1,
         .word = {WORD_PEER, WORD_PEER},
         .run = run,
+        .inspect = true,
 };

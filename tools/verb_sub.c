@@ -11,16 +11,19 @@
 
 enum { SUB_COUNT, SUB_GROUP, SUB_POLICY, SUB_OVERFLOW, SUB_WINDOW, SUB_WINDOW_MESSAGES, SUB_RAW, SUB_VERBOSE };
 
-/* In the order of ramal_overflow; `block` is for a later release. */
-static const char *const overflows[] = {"drop_old", "drop_new", "latest", "evict", NULL};
+/* In the order of ramal_overflow. */
+static const char *const overflows[] = {"drop_old", "drop_new", "latest", "evict", "block", NULL};
 
 static const struct option_def options[] = {
         [SUB_COUNT] = {"count", 'n', OPTION_COUNT, "N", "end after N messages", NULL},
         [SUB_GROUP] = {"group", 'g', OPTION_TEXT, "GROUP", "share the messages with the other members of GROUP", NULL},
         [SUB_POLICY] = {"policy", 0, OPTION_CHOICE, "POLICY",
-                        "who of the group gets a message: least_pending,\nround_robin or primary", listen_policies},
-        [SUB_OVERFLOW] = {"overflow", 0, OPTION_CHOICE, "RULE",
-                          "what goes when the window is full: drop_old,\ndrop_new, latest or evict", overflows},
+                        "who of the group gets a message: least_pending,\nround_robin, primary, random or key",
+                        listen_policies},
+        [SUB_OVERFLOW] =
+                {"overflow", 0, OPTION_CHOICE, "RULE",
+                 "what goes when the window is full: drop_old,\ndrop_new, latest, evict; or block: publishers wait",
+                 overflows},
         [SUB_WINDOW] = {"window", 0, OPTION_SIZE, "BYTES", "what the broker keeps for us, as 64K (8M)", NULL},
         [SUB_WINDOW_MESSAGES] = {"window-messages", 0, OPTION_COUNT, "N", "the same in messages (65536)", NULL},
         [SUB_RAW] = {"raw", 0, OPTION_FLAG, NULL, "the payloads alone, nothing between them", NULL},
@@ -90,9 +93,30 @@ static void on_gap(ramal_conn *conn, const ramal_gap *gap, void *user) {
         json_end(&json);
 }
 
+/* Its publishers do not wait for us any more. */
+static void tell_demoted(const struct sub *sub, const ramal_sub_change *change) {
+        const char *why = ramal_why_name(change->why);
+        if (!sub->ctl->json) {
+                ctl_say(sub->ctl,
+                        "%s: too slow to hold its publishers back any longer: what does not fit is dropped now (%s)",
+                        change->pattern, why);
+                return;
+        }
+        struct json json = json_on(stdout);
+        json_object(&json, NULL);
+        json_object(&json, "demoted");
+        json_text(&json, "why", why);
+        json_end(&json);
+        if (sub->count > 1)
+                json_text(&json, "pattern", change->pattern);
+        json_end(&json);
+}
+
 static void on_state(ramal_conn *conn, const ramal_sub_change *change, void *user) {
         struct sub *sub = user;
         (void)conn;
+        if (change->demoted && change->why == RAMAL_WHY_STALLED)
+                tell_demoted(sub, change);
         if (change->state != RAMAL_SUB_ENDED || sub->done)
                 return;
         /* What was refused at first is told by ramal_sub_confirm(). */
@@ -188,7 +212,10 @@ const struct verb verb_sub = {
                 "--timeout: end after that time; with --count, 75 where not all N have come by then.\n"
                 "--json: an object a line: {\"subject\", \"sender\", \"seq\", \"type\", \"headers\", \"payload\"}, or\n"
                 "\"payload_base64\" where it is not UTF-8; and for what is missing\n"
-                "{\"gap\":{\"first\", \"last\", \"count\", \"bytes\", \"why\"}}.\n",
+                "{\"gap\":{\"first\", \"last\", \"count\", \"bytes\", \"why\"}}.\n"
+                "With --overflow block nothing is lost: publishers of the same user wait for us. If we are too slow\n"
+                "for that, too (the broker's limits.stall_max, 5s), it is drop_old from then on, and said: on stderr,\n"
+                "or {\"demoted\":{\"why\":\"stalled\"}}.\n",
         VERB_OPTIONS(options),
         .words_min = 1,
         .words_max = SIZE_MAX,

@@ -102,4 +102,5 @@ const struct verb verb_who = {
         .words_max = 1,
         .word = {WORD_SUBJECT, WORD_SUBJECT},
         .run = run,
+        .inspect = true,
 };

@@ -24,6 +24,7 @@ struct verb {
         int (*run)(struct ctl *ctl); /* returns the exit status */
         bool offline; /* works without a broker; global options for reaching one are accepted and have no use */
         bool hidden;
+        bool inspect; /* asks the broker itself and does nothing else: finds a place where all others are taken */
 };
 
 /* Room for the values of any verb's options. */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "budget.h"
 #include "encode.h"
 #include "interest.h"
 #include "queue.h"
@@ -14,26 +15,24 @@ static bool kind_is_own(enum rml_kind kind) {
         return kind == RML_STATUS || kind == RML_ACCEPTED || kind == RML_SUBSCRIBED || kind == RML_PONG;
 }
 
-static void unread_add(struct peer *peer, size_t bytes) {
-        peer->unread_answers += bytes;
-        if (peer->unread_answers > peer->core->config.limits.unread_answers_bytes)
-                peer->paused = true;
-}
-
-/* `bytes` of output from `began` (in outbox.put) on are the broker's own answer: unread until the socket has taken them.
- * Neighbours share a mark. */
+/* `bytes` of output from `began` (in outbox.put) on are the broker's own answer: unread until the socket has taken
+ * them. Neighbours share a mark. */
 static void unread_mark(struct peer *peer, uint64_t began, size_t bytes) {
         struct mark_ring *ring = &peer->marks;
-        struct mark *last = ring->count ? &ring->items[(ring->first + ring->count - 1) & (ring->room - 1)] : NULL;
+        size_t at = ring->first + ring->count - 1;
+        struct mark *mark, *last = ring->count ? &ring->items[at & (ring->room - 1)] : NULL;
 
-        unread_add(peer, bytes);
+        input_unread(peer, bytes);
         if (last && last->kind == MARK_ANSWER && last->end == began && bytes < UINT32_MAX - last->bytes) {
                 last->end += bytes;
                 last->bytes += (uint32_t)bytes;
                 return;
         }
-        if (peer_mark(peer, &(struct mark){.end = began + bytes, .kind = MARK_ANSWER, .bytes = (uint32_t)bytes}) < 0)
-                peer->unread_answers -= bytes; /* rather not counted than never let go */
+        mark = peer_mark(peer);
+        if (mark)
+                *mark = (struct mark){.end = began + bytes, .kind = MARK_ANSWER, .bytes = (uint32_t)bytes};
+        else
+                input_read(peer, bytes); /* rather not counted than never let go */
 }
 
 /* An answer cannot be given for want of memory: the connection's end tells that. */
@@ -60,19 +59,20 @@ static void answer_push(struct peer *peer, struct answer *answer) {
                 rml_heap_push(&peer->ready, &peer->answers_ready, answer->ordinal, 0);
         rml_list_push_back(&peer->answers, &answer->link);
         if (answer->kind == ANSWER_REPLY)
-                budget_add(peer, answer->body->charge);
+                budget_add_reply(peer, answer->body->charge);
         if (answer->own) {
-                answer->unread = sizeof(*answer) + answer->len + (answer->kind == ANSWER_REPLY ? answer->body->tail.len : 0);
-                unread_add(peer, answer->unread);
+                answer->unread =
+                        sizeof(*answer) + answer->len + (answer->kind == ANSWER_REPLY ? answer->body->tail.len : 0);
+                input_unread(peer, answer->unread);
         }
         peer_touch(peer);
 }
 
 static void answer_free(struct peer *peer, struct answer *answer) {
         rml_list_remove(&answer->link);
-        peer->unread_answers -= answer->unread;
+        input_read(peer, answer->unread);
         if (answer->kind == ANSWER_REPLY) {
-                budget_remove(peer, answer->body->charge);
+                budget_remove_reply(peer, answer->body->charge);
                 body_unref(answer->body);
         }
         if (answer->kind == ANSWER_NOTICE && answer->interest)
@@ -123,7 +123,8 @@ void answer_now(struct peer *peer, enum rml_kind kind, uint64_t id, const Protob
         peer_touch(peer);
 }
 
-void answer_limit(struct peer *peer, uint64_t id, Ramal__V1__Code code, const char *text, const char *limit, uint64_t value) {
+void answer_limit(struct peer *peer, uint64_t id, Ramal__V1__Code code, const char *text, const char *limit,
+                  uint64_t value) {
         Ramal__V1__Status status;
 
         ramal__v1__status__init(&status);
@@ -255,12 +256,15 @@ struct parcel {
 static bool parcel_write(struct peer *peer, const struct parcel *parcel) {
         struct outbox *outbox = &peer->outbox;
         size_t len = parcel->head.len + parcel->tail.len, copied = parcel->share ? 0 : parcel->tail.len;
-        struct mark mark = {.end = outbox->put + len, .kind = MARK_REPLY, .token = parcel->token, .seq = parcel->seq};
+        struct mark *mark = NULL;
         uint64_t began = outbox->put;
         uint8_t *out = outbox_reserve(outbox, &peer->core->pool, parcel->head.len + copied);
 
-        if (!out || (parcel->token && peer_mark(peer, &mark) < 0))
+        if (!out || (parcel->token && !(mark = peer_mark(peer))))
                 return false;
+        if (mark)
+                *mark = (struct mark){.end = outbox->put + len, .kind = MARK_REPLY, .token = parcel->token,
+                                      .seq = parcel->seq};
         memcpy(out, parcel->head.data, parcel->head.len);
         if (copied)
                 memcpy(out + parcel->head.len, parcel->tail.data, copied);
@@ -276,10 +280,10 @@ static bool parcel_write(struct peer *peer, const struct parcel *parcel) {
         return true;
 }
 
-int answer_reply(struct peer *caller, uint64_t id, uint64_t seq, const struct rml_data *data, struct message *message, bool own,
-                 uint64_t confirm_token) {
+int answer_reply(struct peer *caller, uint64_t id, uint64_t seq, const struct rml_data *data, struct message *message,
+                 bool own, uint64_t confirm_token) {
         struct core *core = caller->core;
-        struct rml_hop hop = {.seq = seq, .code = data->code, .text = data->text, .sender_field = message->sender};
+        struct rml_hop hop = {.seq = seq, .code = data->code, .text = data->text, .sender_field = *message->sender};
         uint8_t small[RML_HEAD_BYTES_MAX + 256];
         bool long_text = data->text.len > 256;
         uint8_t *head = long_text ? malloc(RML_HEAD_BYTES_MAX + data->text.len) : small;
@@ -296,7 +300,7 @@ int answer_reply(struct peer *caller, uint64_t id, uint64_t seq, const struct rm
                 hop.flags = data->flags & RAMAL__V1__DATA_FLAG__DATA_FLAG_MORE;
         head_len = rml_put_head(head, RML_REPLY, id, &hop, message->tail.len);
         parcel.head = (struct rml_span){head, head_len};
-        if (peer_clear(caller, head_len + message->tail.len) && message_share(core, message, &parcel.share)) {
+        if (peer_clear(caller, head_len + message->tail.len) && message_share_reply(core, message, &parcel.share)) {
                 if (parcel.share)
                         parcel.tail = parcel.share->tail;
                 if (parcel_write(caller, &parcel)) {
@@ -338,7 +342,7 @@ bool answer_commit(struct peer *peer) {
         if (!peer_has_room(peer, parcel.head.len + parcel.tail.len))
                 return false;
         /* From here on it counts as written, or again as waiting. */
-        peer->unread_answers -= unread;
+        input_read(peer, unread);
         answer->unread = 0;
         switch (answer->kind) {
         case ANSWER_BYTES:
@@ -354,13 +358,14 @@ bool answer_commit(struct peer *peer) {
         }
         if (!done) {
                 answer->unread = unread;
-                peer->unread_answers += unread;
+                input_unread(peer, unread);
                 return false;
         }
         answer_free(peer, answer);
         next = rml_list_first(&peer->answers);
         if (next)
-                rml_heap_move(&peer->ready, &peer->answers_ready, rml_list_entry(next, struct answer, link)->ordinal, 0);
+                rml_heap_move(&peer->ready, &peer->answers_ready, rml_list_entry(next, struct answer, link)->ordinal,
+                              0);
         else
                 rml_heap_remove(&peer->ready, &peer->answers_ready);
         return true;

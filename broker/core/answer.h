@@ -50,7 +50,8 @@ void answer_control(struct peer *, enum rml_kind, uint64_t id, const ProtobufCMe
 void answer_now(struct peer *, enum rml_kind, uint64_t id, const ProtobufCMessage *);
 /* STATUS to a frame with an id. text: one line. limit: configuration key, or NULL. */
 void answer_status(struct peer *, uint64_t id, Ramal__V1__Code code, const char *text);
-void answer_limit(struct peer *, uint64_t id, Ramal__V1__Code code, const char *text, const char *limit, uint64_t value);
+void answer_limit(struct peer *, uint64_t id, Ramal__V1__Code code, const char *text, const char *limit,
+                  uint64_t value);
 void answer_refusal(struct peer *, const struct refusal *);
 void answer_gone(struct peer *, uint64_t id, const char *text, bool may_have_run);
 /* REPLY to a caller. own: the broker's. confirm: the socket confirms it to the callee. Returns 0 or -ENOMEM. */

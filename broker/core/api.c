@@ -7,9 +7,11 @@
 
 #include "answer.h"
 #include "api_reply.h"
+#include "budget.h"
 #include "describe.h"
 #include "encode.h"
 #include "bounds.h"
+#include "refuse.h"
 #include "subject.h"
 
 #define API_PREFIX "$SYS.api."
@@ -59,6 +61,23 @@ void api_refuse(struct api_reply *reply, Ramal__V1__Code code, const char *text)
                 return;
         reply->code = code;
         reply->text = text;
+}
+
+/* A large reply must fit what all of its user may leave unread, and the broker's memory; a small one is told at any
+ * time. Does it not? Then the caller is told so. */
+static bool reply_refused(struct peer *caller, uint64_t id, const struct message *message) {
+        const struct account *account = caller->account;
+        uint64_t len = message->tail.len;
+
+        if (len <= UNREAD_ALONE_MAX)
+                return false;
+        if (!account->own && !budget_open(account->unread_answers, len, account->limits->uid_unread_answers_bytes))
+                refuse_unread(caller, id);
+        else if (!message_fits(caller->core, message, caller->core->config.limits.broker_bytes))
+                refuse_reply(caller, id, RAMAL__V1__WHY__WHY_BROKER);
+        else
+                return false;
+        return true;
 }
 
 static void refuse_large(struct api_reply *reply) {
@@ -115,14 +134,17 @@ bool api_put(struct api_reply *reply, unsigned field, const ProtobufCMessage *me
 
 const struct peer *api_peer(struct api_reply *reply, uint64_t id) {
         const struct peer *peer = id ? peer_find(reply->core, id) : reply->caller;
+        uint64_t looked = 0;
 
         if (peer)
                 return peer;
         rml_list_each(at, &reply->core->peers) { /* one that is listed, and not let in yet? */
+                looked++;
                 peer = rml_list_entry(at, struct peer, link);
                 if (peer->id == id && describe_shows(peer))
                         return peer;
         }
+        input_looked(reply->caller, looked);
         api_refuse(reply, RAMAL__V1__CODE__CODE_NOT_FOUND, "no such peer");
         return NULL;
 }
@@ -165,10 +187,10 @@ static int reply_send(struct api_reply *reply, uint64_t id, const char *type) {
         uint8_t head[RML_TAIL_HEAD_BYTES_MAX + 64];
         struct rml_span none = {NULL, 0};
         struct rml_data data = {0};
-        struct message message = {.sender = MESSAGE_SENDER_BROKER};
+        struct message message = {.sender = &message_sender_broker};
         size_t n = rml_put_tail_head(head, none, rml_span_of(type), none, reply->end - reply->head);
         struct rml_blob *fitting;
-        int r;
+        int r = 0;
 
         rml_check(n <= reply->head);
         memcpy(reply->blob->bytes + reply->head - n, head, n);
@@ -180,7 +202,8 @@ static int reply_send(struct api_reply *reply, uint64_t id, const char *type) {
         message.tail = (struct rml_span){reply->blob->bytes + reply->head - n, reply->end - reply->head + n};
         message.charge = message.tail.len;
         message.blob = reply->blob;
-        r = answer_reply(reply->caller, id, 1, &data, &message, true, 0);
+        if (!reply_refused(reply->caller, id, &message))
+                r = answer_reply(reply->caller, id, 1, &data, &message, true, 0);
         message_done(&message);
         return r;
 }
@@ -224,6 +247,7 @@ void api_call(struct peer *caller, uint64_t id, const struct rml_data *data) {
                 api_refuse_memory(&reply);
         else if ((request = request_unpack(&reply, method, data->payload)))
                 method->answer(&reply, request);
+        input_made(caller, reply.end - reply.head);
         reply_finish(&reply, id, method);
         rml_blob_unref(reply.blob);
         arena_deinit(&reply.arena);

@@ -20,11 +20,12 @@ struct counter {
 #define COUNTER(name)                                                                                                  \
         { #name, offsetof(struct counters, name) }
 static const struct counter counters[] = {
-        COUNTER(publishes),       COUNTER(calls),         COUNTER(replies),     COUNTER(deliveries),
-        COUNTER(delivered_bytes), COUNTER(unheard),       COUNTER(refused),     COUNTER(dropped),
-        COUNTER(expired),         COUNTER(replaced),      COUNTER(moved),       COUNTER(unconfirmed),
-        COUNTER(late_replies),    COUNTER(stray_credits), COUNTER(unpublished), COUNTER(connections),
-        COUNTER(denied),          COUNTER(goaways),
+        COUNTER(publishes), COUNTER(calls), COUNTER(replies), COUNTER(deliveries), COUNTER(delivered_bytes),
+        COUNTER(unheard), COUNTER(refused), COUNTER(dropped), COUNTER(expired), COUNTER(replaced), COUNTER(moved),
+        COUNTER(unconfirmed), COUNTER(late_replies), COUNTER(stray_credits), COUNTER(unpublished),
+        COUNTER(connections), COUNTER(denied), COUNTER(goaways), COUNTER(would_block), COUNTER(stalls),
+        COUNTER(redelivered), COUNTER(connections_refused), COUNTER(over_share), COUNTER(pauses),
+        COUNTER(frame_waits),
 };
 _Static_assert(RML_COUNT(counters) * sizeof(uint64_t) == sizeof(struct counters), "one line for each counter");
 
@@ -77,6 +78,7 @@ static void status_broker(struct api_reply *reply) {
         line.epoch = core->config.epoch;
         line.uptime_us = (core->now_ns - core->started_ns) / 1000;
         line.peers = count_peers(core);
+        input_looked(reply->caller, line.peers);
         line.interests = core->interest_count;
         line.names = core->names.count;
         line.calls = core->call_count;
@@ -107,7 +109,9 @@ static Ramal__Api__V1__InterestStatus interest_line(const struct interest *inter
                 line.policy = describe_text(rml_policy_name(group->policy));
         if (!interest->serve) /* calls are never dropped */
                 line.overflow = describe_text(rml_overflow_name(interest->overflow));
-        line.state = describe_text(rml_state_name(interest->detached ? RAMAL__V1__STATE__STATE_ENDED : interest->told));
+        line.state = describe_text(rml_state_name(interest->detached  ? RAMAL__V1__STATE__STATE_ENDED
+                                               : interest->demoted ? RAMAL__V1__STATE__STATE_DEMOTED
+                                                                   : interest->told));
         line.matched = ledger->matched;
         line.queued = ledger->queued;
         line.in_flight = ledger->in_flight;

@@ -9,6 +9,7 @@
 #include "api.h"
 #include "api_reply.h"
 #include "describe.h"
+#include "policy.h"
 #include "status.h"
 #include "subject.h"
 
@@ -121,6 +122,7 @@ static const struct interest **group_line(const struct who *who, size_t from, co
         for (size_t i = from; i < route->count; i++)
                 if (in_group(route->slots[i], group))
                         room += slot_gang(route->slots[i])->members.count + slot_gang(route->slots[i])->full.count;
+        input_looked(who->reply->caller, room);
         line = arena_array(&who->reply->arena, room, sizeof(*line));
         if (!line)
                 return NULL;
@@ -149,10 +151,9 @@ static void chosen_text(const struct group *group, char text[WHY_BYTES]) {
 /* A member that is not the chosen one. place: how many come before it. */
 static void other_text(const struct who *who, const struct interest *interest, size_t place, char text[WHY_BYTES]) {
         const struct group *group = interest->gang->group;
-        const struct peer *peer = interest->peer;
         Ramal__V1__Why why;
 
-        if (peer->state != PEER_OPEN || peer->lost || interest->evicting || interest->detached)
+        if (!policy_takes(interest))
                 snprintf(text, WHY_BYTES, "passed over: is leaving");
         else if (!interest_has_room(interest, &who->message, &why))
                 snprintf(text, WHY_BYTES, "passed over: %s", bound_text(why));
@@ -164,6 +165,57 @@ static void other_text(const struct who *who, const struct interest *interest, s
                 snprintf(text, WHY_BYTES, "stands in line");
 }
 
+static bool put_member(const struct who *who, const struct interest *interest, bool chosen, const char *text) {
+        if (chosen && who->field == WHO_PUBLISH)
+                return put_publish(who, interest, text);
+        return who_put(who, interest, chosen, text);
+}
+
+/* `random`: whoever has room may be the one. Returns false, and has told nothing, if nobody has. */
+static bool put_random(const struct who *who, const struct interest **line, size_t count, bool *ok) {
+        char text[WHY_BYTES];
+        size_t able = 0;
+        Ramal__V1__Why why;
+
+        for (size_t i = 0; i < count; i++)
+                able += policy_takes(line[i]) && interest_has_room(line[i], &who->message, &why);
+        *ok = true;
+        for (size_t i = 0; able && *ok && i < count; i++) {
+                const char *name = line[i]->gang->group->name;
+                bool chosen = policy_takes(line[i]) && interest_has_room(line[i], &who->message, &why);
+
+                if (!chosen)
+                        other_text(who, line[i], able, text);
+                else if (able == 1)
+                        snprintf(text, sizeof(text), "the only one with room in group %s (random)", name);
+                else
+                        snprintf(text, sizeof(text), "any of %zu in group %s (random)", able, name);
+                *ok = put_member(who, line[i], chosen, text);
+        }
+        return able;
+}
+
+/* `key`: each has its share of the keys, room or not; `next` gets what has none. */
+static bool put_keys(const struct who *who, const struct interest **line, size_t count, const struct interest *next) {
+        char text[WHY_BYTES];
+        Ramal__V1__Why why;
+
+        for (size_t i = 0; i < count; i++) {
+                bool takes = policy_takes(line[i]);
+                bool able = takes && (who->field == WHO_PUBLISH || interest_has_room(line[i], &who->message, &why));
+
+                if (!takes)
+                        other_text(who, line[i], count, text);
+                else
+                        snprintf(text, sizeof(text), "has its share of the keys%s in group %s (key)%s%s",
+                                 line[i] == next ? ", and is next for what has none," : "", line[i]->gang->group->name,
+                                 able ? "" : ", but would refuse: ", able ? "" : bound_text(why));
+                if (!put_member(who, line[i], able, text))
+                        return false;
+        }
+        return true;
+}
+
 /* A whole group: the chosen one first, then the others in the order of their turn. */
 static bool put_group(const struct who *who, size_t from) {
         const struct group *group = slot_gang(who->route->slots[from])->group;
@@ -173,6 +225,7 @@ static bool put_group(const struct who *who, size_t from) {
         char text[WHY_BYTES];
         size_t count, place = 0;
         Ramal__V1__Why why;
+        bool ok;
 
         line = group_line(who, from, group, &count);
         if (!line) {
@@ -180,9 +233,13 @@ static bool put_group(const struct who *who, size_t from) {
                 return false;
         }
         chosen = group_choose(who->route, from, &who->message, publish, &why);
+        if (group->policy == RAMAL__V1__POLICY__POLICY_KEY)
+                return put_keys(who, line, count, chosen);
+        if (group->policy == RAMAL__V1__POLICY__POLICY_RANDOM && put_random(who, line, count, &ok))
+                return ok;
         if (chosen) {
                 chosen_text(group, text);
-                if (publish ? !put_publish(who, chosen, text) : !who_put(who, chosen, true, text))
+                if (!put_member(who, chosen, true, text))
                         return false;
                 place++;
         }
@@ -250,7 +307,7 @@ static bool who_publish(struct who *who, struct rml_span subject, uint64_t pass)
                 } else {
                         const struct interest *interest = slot->owner;
 
-                        if (!interest->evicting && !interest->peer->lost && !put_publish(who, interest, "subscribes"))
+                        if (interest_hears(interest) && !put_publish(who, interest, "subscribes"))
                                 return false;
                 }
         }

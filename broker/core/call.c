@@ -11,11 +11,14 @@
 
 #include "answer.h"
 #include "api.h"
+#include "budget.h"
 #include "encode.h"
 #include "group.h"
+#include "pin.h"
 #include "queue.h"
 #include "bounds.h"
 #include "refuse.h"
+#include "share.h"
 #include "subject.h"
 #include "tap.h"
 
@@ -33,7 +36,8 @@ static struct call *call_by_token(const struct core *core, uint64_t token) {
 
 static struct call *call_by_id(const struct peer *caller, uint64_t id) {
         struct core *core = caller->core;
-        struct rml_table_node *node = rml_table_find(&core->calls_by_id, rml_hash_u64(&core->config.seed, caller->id, id));
+        uint64_t hash = rml_hash_u64(&core->config.seed, caller->id, id);
+        struct rml_table_node *node = rml_table_find(&core->calls_by_id, hash);
 
         for (; node; node = rml_table_find_next(node)) {
                 struct call *call = rml_container_of(node, struct call, by_id);
@@ -54,7 +58,7 @@ static char *subject_copy(struct rml_span subject) {
         return copy;
 }
 
-static struct call *call_new(struct peer *caller, uint64_t id, const struct rml_data *data) {
+static struct call *call_new(struct peer *caller, uint64_t id, const struct rml_data *data, size_t charge) {
         struct core *core = caller->core;
         struct call *call = calloc(1, sizeof(*call));
 
@@ -63,6 +67,7 @@ static struct call *call_new(struct peer *caller, uint64_t id, const struct rml_
         call->token = ++core->token_last;
         call->id = id;
         call->caller = caller;
+        call->charge = charge;
         call->stream_credit = data->stream_credit;
         call->timer.kind = TIMER_CALL;
         call->deadline_ns = CORE_NEVER;
@@ -73,6 +78,7 @@ static struct call *call_new(struct peer *caller, uint64_t id, const struct rml_
         rml_table_put(&core->calls_by_token, &call->by_token, rml_hash_u64(&core->config.seed, call->token, 1));
         rml_table_put(&core->calls_by_id, &call->by_id, rml_hash_u64(&core->config.seed, caller->id, id));
         caller->call_count++;
+        caller->account->calls++;
         core->call_count++;
         if (data->time_left_us) {
                 uint64_t left_ns = data->time_left_us > UINT64_MAX / 1000 ? UINT64_MAX : data->time_left_us * 1000;
@@ -93,8 +99,11 @@ void call_over(struct call *call) {
         rml_list_remove(&call->caller_link);
         rml_list_remove(&call->credit_link);
         timer_clear(core, &call->timer);
+        pin_drop(call->pin);
         caller->call_count--;
+        caller->account->calls--;
         core->call_count--;
+        share_leave(core, call->share, call->charge);
         if (call->callee) {
                 rml_list_remove(&call->callee_link);
                 call->callee->served_count--;
@@ -136,6 +145,15 @@ void call_fail(struct call *call, Ramal__V1__Code code, const char *text, bool m
         call_over(call);
 }
 
+bool call_place(struct call *call, struct interest *interest) {
+        bool failed = false;
+
+        share_leave(call->caller->core, call->share, call->charge);
+        call->share = interest ? share_enter(interest, call->caller->account, call->charge, &failed) : NULL;
+        call->interest = interest;
+        return !failed;
+}
+
 void call_committed(struct call *call, struct interest *interest) {
         call->interest = interest;
         call->callee = interest->peer;
@@ -153,14 +171,19 @@ void call_start(struct peer *caller, uint64_t id, const struct rml_data *data, s
         uint64_t token;
         const char *why_not;
         Ramal__V1__Why why;
+        int r;
 
         core->counters.calls++;
         if (api_is_call(data->subject)) {
                 api_call(caller, id, data);
                 return;
         }
-        if (caller->call_count >= core->config.limits.calls) {
+        if (caller->call_count >= caller->account->limits->calls) {
                 refuse_limit(caller, id, LIMIT_CALLS);
+                return;
+        }
+        if (!caller->account->own && caller->account->calls >= caller->account->limits->uid_calls) {
+                refuse_limit(caller, id, LIMIT_UID_CALLS);
                 return;
         }
         switch (topics_route(core->topics, TOPIC_CALL, data->subject, &route, &why_not)) {
@@ -181,18 +204,21 @@ void call_start(struct peer *caller, uint64_t id, const struct rml_data *data, s
                         refuse_why(caller, id, why);
                 return;
         }
-        call = call_new(caller, id, data);
+        call = call_new(caller, id, data, message->charge);
         if (!call) {
                 refuse_limit(caller, id, LIMIT_MEMORY);
                 return;
         }
-        call->interest = interest;
         token = call->token;
         if (tap_wanted(core)) /* without memory its replies are not seen: a tap has no right to more */
                 call->subject = subject_copy(data->subject);
-        if (interest_offer(interest, message, call) < 0) {
-                call->interest = NULL;
-                refuse_limit(caller, id, LIMIT_MEMORY);
+        r = call_place(call, interest) ? interest_offer(interest, message, call) : -ENOMEM;
+        if (r < 0) {
+                call_place(call, NULL);
+                if (r == -EDQUOT)
+                        refuse_why(caller, id, budget_bound_call(caller, message));
+                else
+                        refuse_limit(caller, id, LIMIT_MEMORY);
                 call_over(call);
                 return;
         }
@@ -215,13 +241,16 @@ void call_reply(struct peer *callee, const struct rml_data *data, struct message
         }
         caller = call->caller;
         core->counters.replies++;
-        if (refuse_sizes(core, data, NULL)) {
+        if (refuse_sizes(callee, data, NULL)) {
                 call_tell_callee(call, RAMAL__V1__WHY__WHY_TOO_LARGE);
                 call_fail(call, RAMAL__V1__CODE__CODE_TOO_LARGE, "the reply is too large", true);
                 return;
         }
-        if (!peer_clear(caller, RML_HEAD_BYTES_MAX + message->tail.len) &&
-            (why = budget_bound(caller, message, 0, 0)) != RAMAL__V1__WHY__WHY_NONE) {
+        if (peer_clear(caller, RML_HEAD_BYTES_MAX + message->tail.len)) /* it does not wait, but for the socket */
+                why = message_lacks_room(core, message) ? RAMAL__V1__WHY__WHY_BROKER : RAMAL__V1__WHY__WHY_NONE;
+        else
+                why = budget_bound_reply(caller, message);
+        if (why != RAMAL__V1__WHY__WHY_NONE) {
                 call_tell_callee(call, RAMAL__V1__WHY__WHY_TOO_LARGE);
                 refuse_reply(caller, call->id, why);
                 call_over(call);
@@ -229,7 +258,8 @@ void call_reply(struct peer *callee, const struct rml_data *data, struct message
         }
         if (call->subject && tap_wanted(core))
                 tap_show(core, rml_span_of(call->subject), message,
-                         RAMAL__V1__DATA_FLAG__DATA_FLAG_ANSWER | (more ? RAMAL__V1__DATA_FLAG__DATA_FLAG_MORE : 0), call->token);
+                         RAMAL__V1__DATA_FLAG__DATA_FLAG_ANSWER | (more ? RAMAL__V1__DATA_FLAG__DATA_FLAG_MORE : 0),
+                         call->token);
         token = more && !call->stream_credit ? call->token : 0;
         if (answer_reply(caller, call->id, ++call->replies, data, message, false, token) < 0) {
                 call_tell_callee(call, RAMAL__V1__WHY__WHY_TOO_LARGE);

@@ -14,6 +14,9 @@ struct call {
         struct peer *callee;          /* once committed */
         struct rml_list callee_link;
         struct delivery *queued;      /* while not committed */
+        struct share *share;          /* of the interest's window, of a caller of another uid; NULL: it has none */
+        size_t charge;
+        struct pin *pin;              /* its key stays with this member; NULL: it has none */
         struct timer timer;           /* deadline */
         char *subject;                /* for taps of its replies; NULL where there was none when it began */
         uint64_t deadline_ns;         /* CORE_NEVER = none */
@@ -33,6 +36,8 @@ void call_credit(struct peer *caller, uint64_t id, uint64_t seq);
 void call_reply_taken(struct core *, uint64_t token, uint64_t seq);
 void call_expired(struct call *);
 
+/* It is given to that interest, or (NULL) is no interest's any more. Returns false without memory. */
+bool call_place(struct call *, struct interest *);
 /* It went to the interest's connection. */
 void call_committed(struct call *, struct interest *);
 /* Ends with a STATUS. */

@@ -6,47 +6,57 @@
 #include "bounds.h"
 #include "call.h"
 #include "encode.h"
+#include "expiry.h"
 #include "group.h"
 #include "interest.h"
 #include "queue.h"
 
-static uint64_t time_left_us(const struct core *core, const struct call *call) {
-        if (call->deadline_ns == CORE_NEVER)
-                return 0;
-        if (call->deadline_ns <= core->now_ns)
-                return 1;
-        return (call->deadline_ns - core->now_ns + 999) / 1000;
+/* Rounded up, and never 0 for something that ends. */
+static uint64_t time_left_us(const struct core *core, uint64_t end_ns) {
+        uint64_t left_ns = end_ns > core->now_ns ? end_ns - core->now_ns : 1;
+
+        return end_ns == CORE_NEVER ? 0 : left_ns / 1000 + !!(left_ns % 1000);
 }
 
 static size_t shipment_head(const struct interest *interest, const struct shipment *shipment, uint8_t *out) {
+        /* All of it by name: what is left out gcc clears by a `rep stos`, which costs as much as all the rest here. */
         struct rml_hop hop = {
                 .sid = interest->sid,
                 .seq = shipment->seq,
                 .replaced = shipment->replaced,
-                .sender_field = shipment->sender,
-                .flags = shipment->flags | (shipment->moved ? RAMAL__V1__DATA_FLAG__DATA_FLAG_MOVED : 0),
+                .flags = shipment->flags | (shipment->moved ? RAMAL__V1__DATA_FLAG__DATA_FLAG_MOVED : 0) |
+                         (shipment->redelivered ? RAMAL__V1__DATA_FLAG__DATA_FLAG_REDELIVERED : 0),
                 .token = shipment->token,
+                .sender_field = *shipment->sender,
+                .time_left_us = 0,
+                .code = 0,
+                .sender = NULL,
+                .text = {NULL, 0},
+                .key = {NULL, 0},
+                .stream_credit = 0,
         };
         uint64_t id = 0;
 
         if (shipment->call) {
                 hop.token = shipment->call->token;
                 hop.flags |= RAMAL__V1__DATA_FLAG__DATA_FLAG_CALL;
-                hop.time_left_us = time_left_us(interest->peer->core, shipment->call);
+                hop.time_left_us = time_left_us(interest->peer->core, shipment->call->deadline_ns);
                 hop.stream_credit = shipment->call->stream_credit;
                 if (shipment->call->caller == interest->peer)
                         id = shipment->call->id; /* a call to oneself: the library must find it out */
+        } else if (shipment->expires_ns && !interest->tap) {
+                hop.time_left_us = time_left_us(interest->peer->core, shipment->expires_ns);
         }
-        return rml_put_head(out, RML_DELIVER, id, &hop, shipment->tail.len);
+        return rml_put_head(out, RML_DELIVER, id, &hop, shipment->tail->len);
 }
 
 bool commit_write(struct interest *interest, const struct shipment *shipment) {
         struct peer *peer = interest->peer;
         struct core *core = peer->core;
         struct outbox *outbox = &peer->outbox;
-        size_t copied = shipment->share ? 0 : shipment->tail.len;
+        size_t copied = shipment->share ? 0 : shipment->tail->len;
         bool asked = credit_asked(interest);
-        struct mark mark = {.kind = MARK_DELIVERY, .bytes = (uint32_t)shipment->charge, .interest = interest};
+        struct mark *mark;
         uint8_t *out;
         size_t n;
 
@@ -56,11 +66,17 @@ bool commit_write(struct interest *interest, const struct shipment *shipment) {
         if (!out)
                 return false;
         n = shipment_head(interest, shipment, out);
-        mark.end = outbox->put + n + shipment->tail.len;
-        if (!asked && peer_mark(peer, &mark) < 0)
-                return false;
+        if (!asked) {
+                mark = peer_mark(peer);
+                if (!mark)
+                        return false;
+                mark->end = outbox->put + n + shipment->tail->len;
+                mark->kind = MARK_DELIVERY;
+                mark->bytes = (uint32_t)shipment->charge;
+                mark->interest = interest;
+        }
         if (copied) {
-                memcpy(out + n, shipment->tail.data, copied);
+                memcpy(out + n, shipment->tail->data, copied);
                 n += copied;
         }
         if (shipment->share && outbox_put_body(outbox, n, shipment->share) < 0) {
@@ -77,7 +93,7 @@ bool commit_write(struct interest *interest, const struct shipment *shipment) {
         interest->in_flight_bytes += shipment->charge;
         core->counters.deliveries++;
         core->counters.delivered_bytes += shipment->charge;
-        if (shipment->moved)
+        if (shipment->moved || shipment->redelivered)
                 interest->unordered = interest->exact = true;
         if (shipment->call)
                 call_committed(shipment->call, interest);
@@ -105,6 +121,10 @@ bool interest_commit(struct interest *interest) {
         struct peer *peer = interest->peer;
         struct shipment shipment;
 
+        if (delivery && expiry_past(interest, delivery)) {
+                interest_unqueue(interest, delivery, RAMAL__V1__WHY__WHY_EXPIRED);
+                return true;
+        }
         /* Room first: a gap that is written is closed, and while nothing can follow it the next one had to begin. */
         if (delivery && !peer_has_room(peer, RML_HEAD_BYTES_MAX + delivery->body->tail.len))
                 return false;
@@ -115,8 +135,8 @@ bool interest_commit(struct interest *interest) {
                 return true;
         }
         shipment = (struct shipment){
-                .sender = {delivery->body->sender, delivery->body->sender_len},
-                .tail = delivery->body->tail,
+                .sender = &delivery->body->sender,
+                .tail = &delivery->body->tail,
                 .share = delivery->body->blob ? delivery->body : NULL,
                 .charge = delivery->body->charge,
                 .call = delivery->call,
@@ -125,11 +145,16 @@ bool interest_commit(struct interest *interest) {
                 .flags = delivery->flags,
                 .token = delivery->token,
                 .moved = delivery->moved,
+                .redelivered = delivery->redelivered,
+                .expires_ns = delivery->body->expires_ns,
         };
         if (!commit_write(interest, &shipment))
                 return false;
         queue_unlink(interest, delivery);
-        delivery_free(delivery);
+        if (flight_kept(interest))
+                flight_keep(interest, delivery);
+        else
+                delivery_free(delivery);
         interest_update(interest);
         group_changed(interest);
         return true;

@@ -10,14 +10,15 @@ struct interest;
 
 /* What is written for one receiver. */
 struct shipment {
-        struct rml_span sender; /* the field */
-        struct rml_span tail;
+        const struct rml_span *sender; /* the field */
+        const struct rml_span *tail;
         struct body *share; /* its tail is referenced; NULL: copied */
         size_t charge;
         struct call *call;
         uint64_t seq, replaced, token;
         uint32_t flags; /* TAPPED and what goes with it, with `token` */
-        bool moved;
+        uint64_t expires_ns; /* of a publish: 0 and CORE_NEVER = never */
+        bool moved, redelivered;
 };
 
 /* Writes it to the output and counts it in flight. Returns false, with nothing changed, without memory. */

@@ -6,17 +6,21 @@
 #include <string.h>
 
 #include "account.h"
-#include "answer.h"
+#include "block.h"
 #include "call.h"
+#include "departure.h"
+#include "expiry.h"
 #include "group.h"
 #include "interest.h"
 #include "bounds.h"
 #include "peer.h"
 #include "presence.h"
 #include "router.h"
+#include "share.h"
 #include "subject.h"
 
 #define ROUTE_CACHE_BYTES (4u << 20)
+#define EXPIRE_MAX 1024u /* timers in one turn: more of them wait for the next */
 
 void core_limits_default(struct core_limits *limits) {
         *limits = (struct core_limits){
@@ -39,6 +43,16 @@ void core_limits_default(struct core_limits *limits) {
                 .frame_timeout_ns = UINT64_C(30000000000),
                 .flush_timeout_ns = UINT64_C(5000000000),
                 .unread_answers_bytes = UINT64_C(256) << 10,
+                .stall_max_ns = UINT64_C(5000000000),
+                .turn_frames = 1024,
+                .turn_bytes = UINT64_C(64) << 10,
+                .reserved_connections = 4,
+                .uid_interests = 65536,
+                .uid_names = 1024,
+                .uid_calls = 65536,
+                .uid_input_bytes = UINT64_C(32) << 20,
+                .uid_unread_answers_bytes = UINT64_C(16) << 20,
+                .uid_connect_rate = 100,
         };
 }
 
@@ -56,26 +70,36 @@ struct core *core_new(const struct core_config *config, uint64_t now_ns) {
         if (!core)
                 return NULL;
         core->config = *config;
+        core->config.uid_limits = NULL; /* quotas */
         core->config.allow_uids = core->allow_uids = copy_ids(config->allow_uids, config->allow_uid_count);
         core->config.allow_gids = core->allow_gids = copy_ids(config->allow_gids, config->allow_gid_count);
         core->topics = topics_new(&config->seed, ROUTE_CACHE_BYTES);
         core->now_ns = core->started_ns = now_ns;
+        /* A server that still speaks to an earlier broker must not meet one of our calls. Six bytes on the wire. */
+        core->token_last = rml_hash_u64(&config->seed, config->epoch, 4) >> 24;
         rml_list_init(&core->peers);
         rml_list_init(&core->dirty);
         rml_list_init(&core->closed);
         rml_list_init(&core->resumed);
+        rml_list_init(&core->idle_accounts);
+        rml_list_init(&core->spare_shares);
+        rml_list_init(&core->readings);
+        rml_list_init(&core->departing);
+        core->departures_left = DEPARTURES_MAX;
         rml_list_init(&core->evicted);
         rml_list_init(&core->changed_names);
         rml_list_init(&core->untold_groups);
         rml_list_init(&core->changed_peers);
         rml_table_init(&core->peers_by_id);
         rml_table_init(&core->accounts);
+        rml_table_init(&core->shares);
         rml_table_init(&core->groups);
         rml_table_init(&core->names);
         rml_table_init(&core->gangs);
+        rml_table_init(&core->pins);
         rml_table_init(&core->calls_by_token);
         rml_table_init(&core->calls_by_id);
-        if (!core->topics || !core->allow_uids || !core->allow_gids)
+        if (quotas_init(core, config) < 0 || !core->topics || !core->allow_uids || !core->allow_gids)
                 return core_free(core);
         return core;
 }
@@ -85,13 +109,17 @@ struct core *core_free(struct core *core) {
                 return NULL;
         rml_check(rml_list_empty(&core->peers));
         rml_check(!core->interest_count && !core->name_count && !core->call_count && !core->queued_count &&
-                  !core->queued_bytes && !core->bodies_bytes && !core->timers.count && !core->unauthenticated);
+                  !core->queued_bytes && !core->bodies_bytes && !core->timers.count && !core->unauthenticated &&
+                  !core->credit_bytes && !core->input_bytes && !core->unread_answers && !core->reserved);
         topics_free(core->topics);
         rml_table_deinit(&core->peers_by_id);
-        rml_table_deinit(&core->accounts);
+        shares_deinit(core);
+        accounts_deinit(core);
+        quotas_deinit(core);
         rml_table_deinit(&core->groups);
         rml_table_deinit(&core->names);
         rml_table_deinit(&core->gangs);
+        rml_table_deinit(&core->pins);
         rml_table_deinit(&core->calls_by_token);
         rml_table_deinit(&core->calls_by_id);
         chunk_pool_deinit(&core->pool);
@@ -112,6 +140,10 @@ void core_time(struct core *core, uint64_t now_ns) {
                 core->now_ns = now_ns;
 }
 
+void core_absent(struct core *core) {
+        core->patient_ns = core->now_ns;
+}
+
 void timer_set(struct core *core, struct timer *timer, uint64_t at_ns) {
         if (timer->node.in_heap)
                 rml_heap_move(&core->timers, &timer->node, at_ns, ++core->ordinal);
@@ -127,124 +159,14 @@ uint64_t core_deadline(const struct core *core) {
         struct rml_heap_node *top = rml_heap_top(&core->timers);
         uint64_t at = top ? top->key : CORE_NEVER;
 
-        if (!rml_list_empty(&core->resumed))
+        if (!rml_list_empty(&core->resumed) || !rml_list_empty(&core->departing))
                 return core->now_ns;
         if (core->stopping && core->stop_look_ns < at)
                 at = core->stop_look_ns;
-        return at;
+        return at > core->now_ns ? at : core->now_ns; /* what one turn could not expire, the next one does at once */
 }
 
-/* ---- input ---- */
-
-static bool peer_reads(const struct peer *peer) {
-        return peer->state != PEER_LEAVING && peer->state != PEER_CLOSED && !peer->lost;
-}
-
-bool core_peer_reading(const struct peer *peer) {
-        /* What waits in the stash is looked at in the next turn, without a call on this peer: it may not matter here. */
-        return peer_reads(peer) && !peer->paused && !peer->eof;
-}
-
-/* Keeps what may not be looked at before some answers were read. */
-static void peer_keep(struct peer *peer, struct rml_span rest) {
-        uint8_t *stash = realloc(peer->stash, peer->stash_len + rest.len);
-
-        if (!stash) {
-                peer->lost = true;
-                peer_touch(peer);
-                return;
-        }
-        memcpy(stash + peer->stash_len, rest.data, rest.len);
-        peer->stash = stash;
-        peer->stash_len += rest.len;
-}
-
-static void peer_input(struct peer *peer, struct rml_span in) {
-        struct core *core = peer->core;
-        bool fresh = false;
-        int r = 1;
-
-        while (peer_reads(peer) && !peer->paused) {
-                struct rml_raw raw;
-
-                r = rml_framer_next(&peer->framer, &in, &raw);
-                if (r <= 0)
-                        break;
-                router_frame(peer, &raw);
-                core_settle(core);
-                fresh = true;
-        }
-        if (!peer_reads(peer))
-                return;
-        if (r == -EPROTO)
-                peer_goaway(peer, RAMAL__V1__CODE__CODE_MALFORMED, "a frame of length 0", peer->framer.consumed);
-        else if (r == -EMSGSIZE)
-                peer_goaway(peer, RAMAL__V1__CODE__CODE_TOO_LARGE,
-                            peer->in ? "a frame longer than WELCOME.limits.frame_bytes" : "a first frame longer than 4 KiB",
-                            peer->framer.consumed);
-        else if (r < 0)
-                peer_goaway(peer, RAMAL__V1__CODE__CODE_OVER_LIMIT, "the broker is out of memory", peer->framer.consumed);
-        else if (peer->paused && in.len)
-                peer_keep(peer, in);
-        else if (rml_framer_pending(&peer->framer)) {
-                size_t have = rml_framer_pending(&peer->framer);
-
-                if (fresh || !peer->progress_bytes || have - peer->progress_bytes >= PROGRESS_BYTES) {
-                        peer->progress_ns = core->now_ns;
-                        peer->progress_bytes = have;
-                }
-                if (!peer->timer.node.in_heap || peer->state == PEER_DRAINING)
-                        peer_arm(peer);
-        } else {
-                peer->progress_bytes = 0;
-        }
-}
-
-void core_peer_input(struct peer *peer, const uint8_t *data, size_t len) {
-        struct rml_span in = {data, len};
-
-        if (!peer_reads(peer) || !len)
-                return;
-        peer->heard_ns = peer->core->now_ns;
-        if (peer->paused || peer->stash)
-                peer_keep(peer, in);
-        else
-                peer_input(peer, in);
-        core_settle(peer->core);
-}
-
-void core_peer_eof(struct peer *peer) {
-        if (peer->stash) {
-                peer->eof = true; /* first what came before it */
-                return;
-        }
-        peer_end(peer, PEER_END_EOF, "end of input");
-        core_settle(peer->core);
-}
-
-static void core_resume(struct core *core) {
-        struct rml_list waiting, *first;
-
-        /* Each gets one go: whoever pauses again comes back in another turn. */
-        rml_list_init(&waiting);
-        while ((first = rml_list_first(&core->resumed))) {
-                rml_list_remove(first);
-                rml_list_push_back(&waiting, first);
-        }
-        while ((first = rml_list_first(&waiting))) {
-                struct peer *peer = rml_list_entry(first, struct peer, resumed_link);
-                struct rml_span in = {peer->stash, peer->stash_len};
-
-                rml_list_remove(first);
-                peer->stash = NULL;
-                peer->stash_len = 0;
-                peer_input(peer, in);
-                free((void *)(uintptr_t)in.data);
-                if (peer->eof && !peer->stash && peer_reads(peer))
-                        peer_end(peer, PEER_END_EOF, "end of input");
-                core_settle(core);
-        }
-}
+/* ---- the end ---- */
 
 /* Who has nothing more to say or to get may go; at the end of the grace time all must. */
 static void stop_look(struct core *core) {
@@ -264,31 +186,52 @@ static void stop_look(struct core *core) {
         core_settle(core);
 }
 
+static void timer_fire(struct timer *timer) {
+        switch (timer->kind) {
+        case TIMER_PEER:
+                peer_timer(rml_container_of(timer, struct peer, timer));
+                break;
+        case TIMER_CALL:
+                call_expired(rml_container_of(timer, struct call, timer));
+                break;
+        case TIMER_STALL:
+                block_stalled(rml_container_of(timer, struct block, stall));
+                break;
+        case TIMER_EXPIRY:
+                expiry_due(rml_container_of(timer, struct expiry, timer));
+                break;
+        }
+}
+
+bool core_catch_up(struct core *core) {
+        bool waits = !rml_list_empty(&core->resumed);
+
+        input_resume(core);
+        return waits;
+}
+
 void core_expire(struct core *core) {
         struct rml_heap_node *top;
 
-        core_resume(core);
-        while ((top = rml_heap_top(&core->timers)) && top->key <= core->now_ns) {
+        input_resume(core);
+        for (unsigned i = 0; i < EXPIRE_MAX && (top = rml_heap_top(&core->timers)) && top->key <= core->now_ns; i++) {
                 struct timer *timer = rml_container_of(top, struct timer, node);
 
                 timer_clear(core, timer);
-                if (timer->kind == TIMER_CALL)
-                        call_expired(rml_container_of(timer, struct call, timer));
-                else
-                        peer_timer(rml_container_of(timer, struct peer, timer));
+                timer_fire(timer);
                 core_settle(core);
         }
+        departures_turn(core);
+        core_settle(core);
         if (core->stopping && core->stop_look_ns <= core->now_ns)
                 stop_look(core);
 }
 
 /* ---- what waits until routing is over ---- */
 
-void core_settle(struct core *core) {
+__attribute__((noinline)) static void settle(struct core *core) {
         struct rml_list *first;
 
-        if (core->settling)
-                return;
         core->settling = true;
         for (;;) {
                 if ((first = rml_list_first(&core->evicted))) {
@@ -312,101 +255,11 @@ void core_settle(struct core *core) {
         core->settling = false;
 }
 
-/* ---- peers ---- */
-
-static struct peer *peer_new(struct core *core, const struct core_origin *origin, void *user) {
-        struct peer *peer = calloc(1, sizeof(*peer));
-
-        if (!peer)
-                return NULL;
-        peer->core = core;
-        peer->user = user;
-        peer->local = origin->local;
-        peer->uid = origin->uid;
-        peer->gid = origin->gid;
-        peer->pid = origin->pid;
-        peer->address = strdup(origin->address ? origin->address : "");
-        peer->groups = copy_ids(origin->groups, origin->group_count);
-        peer->group_count = origin->group_count;
-        peer->accepted_ns = core->now_ns;
-        peer->timer.kind = TIMER_PEER;
-        rml_framer_init(&peer->framer, RML_HELLO_BYTES_MAX);
-        rml_table_init(&peer->interests);
-        rml_list_init(&peer->interest_list);
-        rml_list_init(&peer->calls);
-        rml_list_init(&peer->served);
-        rml_list_init(&peer->credits);
-        rml_list_init(&peer->answers);
-        rml_list_init(&peer->dirty_link);
-        rml_list_init(&peer->closed_link);
-        rml_list_init(&peer->resumed_link);
-        rml_list_init(&peer->presence_link);
-        rml_list_init(&peer->link);
-        return peer;
-}
-
-struct peer *core_peer_free(struct peer *peer) {
-        struct core *core;
-
-        if (!peer)
-                return NULL;
-        core = peer->core;
-        if (peer->state != PEER_CLOSED) {
-                peer_end(peer, PEER_END_LOST, "connection lost");
-                core_settle(core);
-        }
-        if (!peer->local && !peer->in)
-                core->unauthenticated--;
-        rml_list_remove(&peer->closed_link);
-        rml_list_remove(&peer->presence_link);
-        rml_list_remove(&peer->link);
-        rml_table_remove(&core->peers_by_id, &peer->node);
-        account_leave(core, peer->account);
-        rml_table_deinit(&peer->interests);
-        free(peer->groups);
-        free(peer->app);
-        free(peer->library);
-        free(peer->address);
-        free(peer);
-        return NULL;
-}
-
-int core_peer_add(struct core *core, const struct core_origin *origin, void *user, struct peer **ret) {
-        struct peer *peer;
-
-        if (core->stopping)
-                return -ESHUTDOWN;
-        if (!origin->local && core->unauthenticated >= core->config.limits.unauthenticated)
-                return -EDQUOT;
-        peer = peer_new(core, origin, user);
-        if (!peer)
-                return -ENOMEM;
-        peer->account = account_join(core, origin->local, origin->uid);
-        if (!peer->account || !peer->address || !peer->groups ||
-            peer->account->connections > account_connections_max(core, peer->account)) {
-                bool full = peer->account && peer->address && peer->groups;
-
-                if (peer->account)
-                        account_leave(core, peer->account);
-                free(peer->address);
-                free(peer->groups);
-                free(peer);
-                return full ? -EDQUOT : -ENOMEM;
-        }
-        peer->id = ++core->peer_last;
-        if (!peer->local) {
-                peer->identity = rml_span_of("token");
-                core->unauthenticated++;
-        }
-        peer->sender_len = (uint8_t)rml_put_sender(peer->sender_field, &(struct rml_sender){
-                .peer = peer->id, .local = peer->local, .uid = peer->uid, .gid = peer->gid, .pid = peer->pid,
-                .identity = peer->identity});
-        rml_list_push_back(&core->peers, &peer->link);
-        rml_table_put(&core->peers_by_id, &peer->node, rml_hash_u64(&core->config.seed, peer->id, 2));
-        core->counters.connections++;
-        peer_arm(peer);
-        *ret = peer;
-        return 0;
+/* After each frame: nearly always there is nothing. */
+void core_settle(struct core *core) {
+        if (!core->settling && !(rml_list_empty(&core->evicted) && rml_list_empty(&core->changed_peers) &&
+                                 rml_list_empty(&core->changed_names)))
+                settle(core);
 }
 
 void core_stop(struct core *core, uint64_t grace_ns) {
@@ -433,40 +286,6 @@ bool core_stopped(const struct core *core) {
 
 /* ---- what the caller may want to know ---- */
 
-void event_add(struct core *core, enum core_event_kind kind, const struct peer *peer, const char *text) {
-        struct core_event *event;
-
-        if (kind == CORE_EVENT_LIMIT) {
-                struct peer *limited = (struct peer *)(uintptr_t)peer;
-
-                if (limited->limit_text == text && core->now_ns < core_add_ns(limited->limit_ns, UINT64_C(1000000000)))
-                        return;
-                limited->limit_text = text;
-                limited->limit_ns = core->now_ns;
-        }
-        if (core->event_count == EVENTS_MAX) {
-                core->events_lost++;
-                return;
-        }
-        event = &core->events[(core->event_first + core->event_count++) % EVENTS_MAX];
-        *event = (struct core_event){.kind = kind, .peer = peer->id, .local = peer->local, .uid = peer->uid, .pid = peer->pid};
-        if (peer->app)
-                strncpy(event->app, peer->app, sizeof(event->app) - 1);
-        strncpy(event->address, peer->address, sizeof(event->address) - 1);
-        strncpy(event->text, text, sizeof(event->text) - 1);
-}
-
-bool core_next_event(struct core *core, struct core_event *ret, uint64_t *lost) {
-        *lost = core->events_lost;
-        core->events_lost = 0;
-        if (!core->event_count)
-                return false;
-        *ret = core->events[core->event_first];
-        core->event_first = (core->event_first + 1) % EVENTS_MAX;
-        core->event_count--;
-        return true;
-}
-
 void core_charges(const struct core *core, struct core_charges *ret) {
         *ret = (struct core_charges){
                 .interests = core->interest_count,
@@ -476,9 +295,19 @@ void core_charges(const struct core *core, struct core_charges *ret) {
                 .queued_bytes = core->queued_bytes,
                 .bodies_bytes = core->bodies_bytes,
                 .timers = core->timers.count,
+                .publish_credit_bytes = core->credit_bytes,
+                .input_bytes = core->input_bytes,
+                .unread_bytes = core->unread_answers,
+                .shares = core->shares.count,
+                .reserved = core->reserved,
+                .accounts = core->accounts.count - core->idle_account_count,
         };
         rml_list_each(at, &core->peers)
                 ret->peers++;
+}
+
+uint64_t core_held(const struct core *core) {
+        return core->bodies_bytes;
 }
 
 int core_interest_ledger(const struct peer *peer, uint64_t sid, struct core_ledger *ret) {

@@ -6,6 +6,7 @@
  * One turn of the caller:  core_time(now)
  *                          core_peer_input() for each readable socket, core_peer_eof() / core_peer_lost()
  *                          core_expire()                                  (after all input: a turn reads first)
+ *                          while ((p = core_next_reading())) watch its socket as core_peer_reading() says
  *                          while ((p = core_next_dirty())) { core_peer_output(); send; core_peer_sent(); }
  *                          while ((p = core_next_closed())) { close the socket; core_peer_free(p); }
  *                          while (core_next_event(&e)) log it
@@ -48,6 +49,17 @@ struct core_limits {
         uint64_t frame_timeout_ns;       /* a half-read frame without 64 KiB of progress */
         uint64_t flush_timeout_ns;       /* what an ending connection gets to take its rest */
         uint64_t unread_answers_bytes;   /* of the broker's own answers, then its input waits */
+        uint64_t stall_max_ns;           /* a `block` queue whose oldest message waits longer is demoted */
+        uint64_t turn_frames;            /* of one connection in one turn; the rest waits for the next */
+        uint64_t turn_bytes;             /* the same in bytes: kept by the edge, which reads */
+        uint64_t reserved_connections;   /* beyond own_connections, for peers that only look (HELLO.inspect) */
+        /* All connections of another uid together. The broker's own uid is bound by own_* and by the broker's sums. */
+        uint64_t uid_interests;
+        uint64_t uid_names;
+        uint64_t uid_calls;
+        uint64_t uid_input_bytes;        /* declared lengths of half-read frames above 64 KiB */
+        uint64_t uid_unread_answers_bytes;
+        uint64_t uid_connect_rate;       /* new connections a second; a burst is uid_connections */
 };
 void core_limits_default(struct core_limits *);
 
@@ -66,8 +78,17 @@ struct core_prover {
         bool (*check)(void *user, const uint8_t *client_nonce, const uint8_t *nonce, const uint8_t *proof);
 };
 
+/* [limits uid N]: what one uid has instead of the limits of all. */
+struct core_uid_limits {
+        uint32_t uid;
+        uint64_t overridden; /* bit i: the i-th uint64_t of `limits` was given, the others follow the general ones */
+        struct core_limits limits; /* complete */
+};
+
 struct core_config {
         struct core_limits limits;
+        const struct core_uid_limits *uid_limits; /* copied */
+        size_t uid_limit_count;
         struct rml_seed seed;   /* of the hash tables: secret */
         uint64_t epoch;         /* of this run, non-zero */
         const char *server;     /* "ramald 0.1.0", borrowed for the core's life */
@@ -88,6 +109,13 @@ struct core_origin {
         uint32_t groups[CORE_GROUPS_MAX];
         size_t group_count;
         const char *address;    /* for people; copied */
+        bool reserved;          /* came in on a descriptor that was kept: only for who looks (HELLO.inspect) */
+};
+
+/* Which limit kept a connection out. */
+struct core_refusal {
+        const char *limit;      /* its key, static or valid as long as the core */
+        uint64_t value;
 };
 
 /* Returns owned, or NULL without memory. */
@@ -97,12 +125,20 @@ struct core *core_free(struct core *);
 
 /* The clock, CLOCK_MONOTONIC nanoseconds; never goes back. */
 void core_time(struct core *, uint64_t now_ns);
+/* The caller was kept from running (SIGSTOP, a suspended machine) until now: patience with peers begins anew, for they
+ * could not be heard. Call it after core_time(). Deadlines of calls and messages stand. */
+void core_absent(struct core *);
 void core_expire(struct core *);
+/* Instead of core_expire() while not all input has been read that came meanwhile: only input that waits for its turn
+ * goes on. Returns true if there was any. */
+bool core_catch_up(struct core *);
 uint64_t core_deadline(const struct core *); /* CORE_NEVER = none */
 
-/* A connection was accepted. Returns 0; -ENOMEM; -EDQUOT when its uid, or the unauthenticated, have too many (nothing was
- * created: close it); -ESHUTDOWN after core_stop(). user: the caller's own. */
-int core_peer_add(struct core *, const struct core_origin *, void *user, struct peer **ret);
+/* A connection was accepted. Returns 0; -ENOMEM; -EDQUOT when its uid, or the unauthenticated, have too many or come
+ * too fast (nothing was created: close it), *refusal says by which limit; -ESHUTDOWN after core_stop(). user: the
+ * caller's own. refusal may be NULL. */
+int core_peer_add(struct core *, const struct core_origin *, void *user, struct peer **ret,
+                  struct core_refusal *refusal);
 void *core_peer_user(const struct peer *);
 uint64_t core_peer_id(const struct peer *);
 
@@ -112,9 +148,15 @@ void core_peer_input(struct peer *, const uint8_t *data, size_t len);
 void core_peer_eof(struct peer *);
 /* Nothing can be sent any more. It comes out of core_next_closed(). */
 void core_peer_lost(struct peer *);
-/* Should its socket be read now? (Not while it leaves the broker's own answers unread, nor after its end.) Others' calls
- * may change it too; what is fed meanwhile is kept. */
+/* Should its socket be read now? (Not while it leaves the broker's own answers unread, nor after its end.) Others'
+ * calls may change it too; what is fed meanwhile is kept. */
 bool core_peer_reading(const struct peer *);
+/* Not read, and nothing but its socket taking more output could change that: where nothing can be sent to it any more,
+ * it is lost. (Input that only waits for its next turn, or for others, goes on by itself.) */
+bool core_peer_needs_output(const struct peer *);
+/* Peers whose core_peer_reading() or core_peer_needs_output() may have changed by a call that was not about them, since
+ * they last came out of here. */
+struct peer *core_next_reading(struct core *);
 
 /* Bytes for its socket, in order: writes at most `max` spans, returns how many. They are valid until the next call on
  * the core. */
@@ -139,7 +181,8 @@ enum core_event_kind {
         CORE_EVENT_GONE,     /* and left; text: how */
         CORE_EVENT_DENIED,   /* was not let in; text: why */
         CORE_EVENT_GOAWAY,   /* was sent away; text: why, offset */
-        CORE_EVENT_LIMIT,    /* met a limit; text: which; at most one a second for each peer and limit */
+        CORE_EVENT_LIMIT,    /* met a limit; text: which; at most one a second for each uid and limit */
+        CORE_EVENT_STALL,    /* one of its `block` interests was demoted; text: the pattern */
 };
 struct core_event {
         enum core_event_kind kind;
@@ -149,6 +192,9 @@ struct core_event {
         char app[64];
         char address[128]; /* as given to core_peer_add() */
         char text[160];
+        char limit[64];    /* LIMIT: its key, or empty */
+        uint64_t value;    /* and its value */
+        uint64_t suppressed; /* so many like it, of the same uid and limit, were not told since the last */
 };
 /* Returns false when there is none left. Events beyond 256 between two calls are counted, not kept: *lost. */
 bool core_next_event(struct core *, struct core_event *ret, uint64_t *lost);
@@ -156,8 +202,16 @@ bool core_next_event(struct core *, struct core_event *ret, uint64_t *lost);
 /* Sums for tests: every one must be 0 when nobody is connected. */
 struct core_charges {
         uint64_t peers, interests, names, calls, queued_messages, queued_bytes, bodies_bytes, timers;
+        uint64_t publish_credit_bytes; /* held in `block` queues */
+        uint64_t input_bytes;          /* declared lengths of half-read frames above 64 KiB */
+        uint64_t unread_bytes;         /* of the broker's own answers */
+        uint64_t shares;               /* what other uids have waiting somewhere, or open there */
+        uint64_t reserved;             /* connections in a reserved place */
+        uint64_t accounts;             /* uids that somebody refers to */
 };
 void core_charges(const struct core *, struct core_charges *ret);
+/* Bytes of memory that queued messages take, shared bodies once. */
+uint64_t core_held(const struct core *);
 
 /* The ledger of one interest (rule 2), for tests and $SYS.api.status. Returns -ENOENT. */
 struct core_ledger {

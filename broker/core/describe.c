@@ -9,7 +9,7 @@ bool describe_shows(const struct peer *peer) {
 }
 
 static bool owns(const struct interest *interest) {
-        return interest->name && interest->gang && group_head(interest->gang->group) == interest;
+        return interest->gang && group_head(interest->gang->group) == interest;
 }
 
 /* The names that it owns; those that it only waits for are in the names' queues. */
@@ -18,13 +18,13 @@ static int describe_names(const struct peer *peer, struct arena *arena, Ramal__A
 
         if (!peer->name_count)
                 return 0;
-        rml_list_each(at, &peer->interest_list)
-                count += owns(rml_list_entry(at, struct interest, link));
+        rml_list_each(at, &peer->name_list)
+                count += owns(rml_list_entry(at, struct interest, name_link));
         ret->names = arena_array(arena, count, sizeof(*ret->names));
         if (!ret->names)
                 return -ENOMEM;
-        rml_list_each(at, &peer->interest_list) {
-                const struct interest *interest = rml_list_entry(at, struct interest, link);
+        rml_list_each(at, &peer->name_list) {
+                const struct interest *interest = rml_list_entry(at, struct interest, name_link);
 
                 if (owns(interest))
                         ret->names[ret->n_names++] = describe_text(interest->pattern);

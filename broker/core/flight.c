@@ -3,9 +3,13 @@
 
 #include <stdlib.h>
 
+#include "block.h"
+#include "budget.h"
 #include "commit.h"
 #include "group.h"
 #include "interest.h"
+#include "queue.h"
+#include "share.h"
 
 bool credit_asked(const struct interest *interest) {
         return interest->credit_bytes || interest->credit_messages;
@@ -22,13 +26,9 @@ bool credit_open(const struct interest *interest, size_t charge) {
                                            charge <= interest->credit_bytes - interest->in_flight_bytes);
 }
 
-bool flights_reserve(struct flight_ring *ring) {
+bool flights_grow(struct flight_ring *ring) {
         uint32_t room = ring->room ? ring->room * 2 : 16;
-        struct flight *items;
-
-        if (ring->count < ring->room)
-                return true;
-        items = room > ring->room ? malloc(room * sizeof(*items)) : NULL;
+        struct flight *items = room > ring->room ? malloc(room * sizeof(*items)) : NULL;
         if (!items)
                 return false;
         for (uint32_t i = 0; i < ring->count; i++)
@@ -38,11 +38,52 @@ bool flights_reserve(struct flight_ring *ring) {
         return true;
 }
 
-void flights_push(struct flight_ring *ring, uint64_t seq, size_t bytes) {
-        ring->items[(ring->first + ring->count++) & (ring->room - 1)] = (struct flight){(uint32_t)seq, (uint32_t)bytes};
+/* ---- what a group's subscriber keeps ---- */
+
+bool flight_kept(const struct interest *interest) {
+        return interest->gang && !interest->serve;
 }
 
+void flight_keep(struct interest *interest, struct delivery *delivery) {
+        block_let_go(delivery);
+        rml_list_push_back(&interest->kept, &delivery->link);
+        budget_add(interest->peer, delivery->body->charge);
+        budget_sent(interest->peer);
+        share_kept(interest, delivery);
+}
+
+void flight_take(struct interest *interest, struct delivery *delivery) {
+        rml_list_remove(&delivery->link);
+        share_unqueued(interest, delivery);
+        budget_unsent(interest->peer);
+        budget_remove(interest->peer, delivery->body->charge);
+}
+
+/* The oldest `count` of them are confirmed. */
+static void flights_done(struct interest *interest, uint64_t count) {
+        struct rml_list *first;
+
+        for (; count && (first = rml_list_first(&interest->kept)); count--) {
+                struct delivery *delivery = rml_list_entry(first, struct delivery, link);
+
+                flight_take(interest, delivery);
+                delivery_free(delivery);
+        }
+}
+
+void flights_forget(struct interest *interest) {
+        flights_done(interest, UINT64_MAX);
+}
+
+/* ---- confirming ---- */
+
 void interest_taken(struct interest *interest, uint32_t bytes) {
+        if (interest->astray) {
+                interest->astray--;
+                return;
+        }
+        if (interest->grouped)
+                flights_done(interest, 1);
         interest->ledger.in_flight--;
         interest->peer->in_flight--;
         interest->ledger.confirmed++;
@@ -105,6 +146,7 @@ bool interest_confirm(struct interest *interest, uint64_t seq) {
         interest->confirmed_last = ring->items[(ring->first + n - 1) & (ring->room - 1)].seq;
         ring->first = (ring->first + n) & (ring->room - 1);
         ring->count -= n;
+        flights_done(interest, n);
         interest->in_flight_bytes -= bytes;
         interest->ledger.in_flight -= n;
         interest->peer->in_flight -= n;

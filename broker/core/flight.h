@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct delivery;
 struct interest;
 
 struct flight {
@@ -24,8 +25,22 @@ bool credit_asked(const struct interest *);
 bool credit_open(const struct interest *, size_t charge);
 
 /* Room for one more. Returns false without memory. */
-bool flights_reserve(struct flight_ring *);
-void flights_push(struct flight_ring *, uint64_t seq, size_t bytes);
+bool flights_grow(struct flight_ring *);
+static inline bool flights_reserve(struct flight_ring *ring) {
+        return ring->count < ring->room || flights_grow(ring);
+}
+static inline void flights_push(struct flight_ring *ring, uint64_t seq, size_t bytes) {
+        ring->items[(ring->first + ring->count++) & (ring->room - 1)] = (struct flight){(uint32_t)seq, (uint32_t)bytes};
+}
+
+/* A group's subscriber keeps what is in flight, charged as what is queued, for the others in case that it dies. */
+bool flight_kept(const struct interest *);
+/* This one was committed. */
+void flight_keep(struct interest *, struct delivery *);
+/* Takes it out again: the caller frees it or queues it elsewhere. */
+void flight_take(struct interest *, struct delivery *);
+/* They are of no use any more; what is in flight stays so. */
+void flights_forget(struct interest *);
 
 /* CREDIT{sid, seq}: confirms that message and all that were committed before it. Returns false if nothing in flight
  * has that number. */

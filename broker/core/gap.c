@@ -3,9 +3,41 @@
 
 #include <stdlib.h>
 
+#include "account.h"
 #include "answer.h"
+#include "event.h"
 #include "interest.h"
 #include "queue.h"
+
+/* Who does not keep up, and what it met: a line of log for each hole that opens, not for each message. */
+static void gap_event(const struct interest *interest, Ramal__V1__Why why) {
+        struct peer *peer = interest->peer;
+        const struct account *account = peer->account;
+        uint64_t held = interest->ledger.queued + (interest->grouped ? interest->ledger.in_flight : 0);
+        size_t at = QUOTA_NONE;
+
+        switch (why) {
+        case RAMAL__V1__WHY__WHY_WINDOW:
+        case RAMAL__V1__WHY__WHY_EVICTED:
+                /* One may have made room already. */
+                at = held + 1 >= interest->window_messages ? QUOTA(interest_messages) : QUOTA(interest_bytes);
+                event_limit(peer, "does not keep up with what is published: its window is full", quota_key(account, at),
+                            at, at == QUOTA(interest_messages) ? interest->window_messages : interest->window_bytes);
+                return;
+        case RAMAL__V1__WHY__WHY_CONNECTION:
+                at = QUOTA(connection_bytes);
+                break;
+        case RAMAL__V1__WHY__WHY_UID:
+                at = account_bytes_quota(account);
+                break;
+        case RAMAL__V1__WHY__WHY_BROKER:
+                at = QUOTA(broker_bytes);
+                break;
+        default:
+                return;
+        }
+        event_limit(peer, "messages for it are dropped", quota_key(account, at), at, quota_value(account->limits, at));
+}
 
 void gap_add(struct interest *interest, uint64_t seq, uint64_t count, uint64_t bytes, Ramal__V1__Why why) {
         struct gap *gap = interest->gaps;
@@ -18,6 +50,7 @@ void gap_add(struct interest *interest, uint64_t seq, uint64_t count, uint64_t b
                         gap->why = why;
                         gap->next = interest->gaps;
                         interest->gaps = gap;
+                        gap_event(interest, why);
                 } else {
                         gap = interest->gaps; /* the count matters more than the reason */
                 }

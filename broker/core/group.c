@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-/* Every policy is a heap of members by whose turn it is: least_pending by (pending, last turn), round_robin by last
- * turn, primary by rank. Those whose window is full stand in a heap of their own. So choosing costs no more with a
- * thousand members than with two, and no more when all of them are full. */
+/* A group's life: who joins, who stands where, who leaves. Whom it chooses is in policy.c. */
 #include "group.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "pin.h"
+#include "policy.h"
 #include "subject.h"
 
 #define RANK_FIRST (UINT64_C(1) << 62) /* members that replace the owner go below it */
-#define PASSED_MAX 256u /* members that may be passed over for one message */
 
 static uint64_t group_hash(const struct core *core, bool serve, struct rml_span name) {
         return rml_hash(&core->config.seed, name.data, name.len) ^ (serve ? UINT64_C(0x9e3779b97f4a7c15) : 0);
@@ -25,6 +24,26 @@ static struct group *group_in(const struct rml_table *table, uint64_t hash, bool
                         return group;
         }
         return NULL;
+}
+
+size_t group_in_route(const struct group *group, const struct topic_route *route) {
+        size_t low = 0, high = route->count;
+
+        if (group->serve) {
+                while (low < high && route->slots[low]->kin != group->ordinal)
+                        low++;
+                return low;
+        }
+        while (low < high) { /* subscribers first, then gangs by kin */
+                size_t middle = low + (high - low) / 2;
+                const struct topic_slot *slot = route->slots[middle];
+
+                if (slot->role == TOPIC_SUBSCRIBER || slot->kin < group->ordinal)
+                        low = middle + 1;
+                else
+                        high = middle;
+        }
+        return low < route->count && route->slots[low]->kin == group->ordinal ? low : route->count;
 }
 
 struct interest *group_head(const struct group *group) {
@@ -44,6 +63,8 @@ static struct group *group_new(struct core *core, const struct interest *interes
                 free(group);
                 return NULL;
         }
+        group->core = core;
+        group->ordinal = ++core->ordinal;
         group->serve = interest->serve;
         group->is_name = wish->name;
         group->policy = wish->name ? RAMAL__V1__POLICY__POLICY_PRIMARY : wish->policy;
@@ -58,13 +79,13 @@ static struct group *group_new(struct core *core, const struct interest *interes
 }
 
 void group_free_if_empty(struct group *group) {
-        if (group->member_count || rml_list_linked(&group->changed_link))
+        if (group->refs || rml_list_linked(&group->changed_link))
                 return;
         free(group->name);
         free(group);
 }
 
-/* It has no members: its name is free at once, what is left of it may wait to be published. */
+/* It has no members: its name is free at once. What is left of it may wait to be published, or for those that drain. */
 static void group_close(struct core *core, struct group *group) {
         rml_table_remove(group->is_name ? &core->names : &core->groups, &group->node);
         rml_list_remove(&group->untold_link);
@@ -91,10 +112,15 @@ static struct gang *gang_find(const struct core *core, const struct group *group
         return NULL;
 }
 
-static void gang_free(struct core *core, struct gang *gang) {
+/* It has no members: nothing leads to it any more. */
+static void gang_close(struct core *core, struct gang *gang) {
         topics_remove(core->topics, &gang->slots[0]);
         topics_remove(core->topics, &gang->slots[1]);
         rml_table_remove(&core->gangs, &gang->node);
+}
+
+static void gang_free(struct gang *gang) {
+        free(gang->crowd);
         free(gang->pattern);
         free(gang);
 }
@@ -107,6 +133,7 @@ static struct gang *gang_new(struct core *core, struct group *group, const char 
         if (!gang)
                 return NULL;
         gang->group = group;
+        gang->slots[0].kin = gang->slots[1].kin = group->ordinal;
         gang->pattern = strdup(pattern);
         if (!gang->pattern || topics_add(core->topics, text, role, &gang->slots[0], gang) < 0)
                 goto fail;
@@ -127,133 +154,12 @@ static struct gang *gang_new(struct core *core, struct group *group, const char 
         rml_table_put(&core->gangs, &gang->node, gang_hash(core, group, pattern));
         return gang;
 fail:
-        gang_free(core, gang);
+        gang_close(core, gang);
+        gang_free(gang);
         return NULL;
 }
 
-/* ---- members ---- */
-
-static void member_key(const struct interest *interest, uint64_t turn, uint64_t *key, uint64_t *tie) {
-        switch (interest->gang->group->policy) {
-        case RAMAL__V1__POLICY__POLICY_PRIMARY:
-                *key = interest->rank;
-                *tie = 0;
-                break;
-        case RAMAL__V1__POLICY__POLICY_ROUND_ROBIN:
-                *key = turn;
-                *tie = 0;
-                break;
-        default:
-                *key = interest_pending(interest);
-                *tie = turn;
-                break;
-        }
-}
-
-static uint64_t member_turn(const struct interest *interest) {
-        return interest->gang->group->policy == RAMAL__V1__POLICY__POLICY_ROUND_ROBIN ? interest->turn.key
-                                                                                       : interest->turn.tie;
-}
-
-/* Will its window take nothing more, however small? Of a `primary` group the head is chosen, full or not. */
-static bool member_is_full(const struct interest *interest) {
-        uint64_t messages = interest->ledger.queued + interest->ledger.in_flight;
-        uint64_t bytes = interest->queued_bytes + interest->in_flight_bytes;
-
-        return messages && (messages >= interest->window_messages || bytes >= interest->window_bytes) &&
-               interest->gang->group->policy != RAMAL__V1__POLICY__POLICY_PRIMARY;
-}
-
-static struct rml_heap *member_heap(const struct interest *interest) {
-        return interest->full ? &interest->gang->full : &interest->gang->members;
-}
-
-static void member_place(struct interest *interest, uint64_t turn) {
-        bool full = member_is_full(interest);
-        uint64_t key, tie;
-
-        member_key(interest, turn, &key, &tie);
-        if (interest->full == full && interest->turn.key == key && interest->turn.tie == tie)
-                return;
-        rml_heap_remove(member_heap(interest), &interest->turn);
-        interest->full = full;
-        rml_heap_push(member_heap(interest), &interest->turn, key, tie);
-}
-
-void group_changed(struct interest *interest) {
-        if (interest->gang && interest->turn.in_heap)
-                member_place(interest, member_turn(interest));
-}
-
-void group_turned(struct interest *interest) {
-        if (interest->gang && interest->turn.in_heap)
-                member_place(interest, ++interest->gang->group->turns);
-}
-
-static bool member_takes(const struct interest *interest) {
-        const struct peer *peer = interest->peer;
-
-        return peer->state == PEER_OPEN && !peer->lost && !interest->evicting && !interest->detached;
-}
-
-static bool member_before(const struct interest *a, const struct interest *b) {
-        return a->turn.key < b->turn.key || (a->turn.key == b->turn.key && a->turn.tie < b->turn.tie);
-}
-
-static struct interest *member_first(struct interest *a, struct interest *b) {
-        return !a || (b && member_before(b, a)) ? b : a;
-}
-
-/* Whose turn is it in this heap, among those that take anything and have room for the message (NULL: room or not)? */
-static struct interest *heap_pick(const struct rml_heap *heap, const struct message *message, size_t *passed,
-                                  Ramal__V1__Why *why) {
-        struct interest *best = NULL;
-
-        for (struct rml_heap_node *node = rml_heap_top(heap); node; node = rml_heap_next(heap, node)) {
-                struct interest *interest = rml_container_of(node, struct interest, turn);
-
-                if (member_takes(interest) && (!best || member_before(interest, best)) &&
-                    (!message || interest_has_room(interest, message, why)))
-                        best = interest;
-                if ((best && node == rml_heap_top(heap)) || *passed == PASSED_MAX)
-                        break;
-                ++*passed;
-        }
-        return best;
-}
-
-/* The same for all gangs of a group in the route, from index on. */
-static struct interest *route_pick(const struct topic_route *route, size_t index, const struct message *message,
-                                   Ramal__V1__Why *why) {
-        const struct group *group = ((const struct gang *)route->slots[index]->owner)->group;
-        struct interest *best = NULL;
-        size_t passed = 0;
-
-        for (size_t i = index; i < route->count; i++) {
-                const struct gang *gang = route->slots[i]->owner;
-
-                if (route->slots[i]->role == TOPIC_SUBSCRIBER || gang->group != group)
-                        continue;
-                best = member_first(best, heap_pick(&gang->members, message, &passed, why));
-                if (!message)
-                        best = member_first(best, heap_pick(&gang->full, NULL, &passed, why));
-        }
-        return best;
-}
-
-struct interest *group_choose(const struct topic_route *route, size_t index, const struct message *message,
-                              bool full_too, Ramal__V1__Why *why) {
-        const struct group *group = ((const struct gang *)route->slots[index]->owner)->group;
-        bool primary = group->policy == RAMAL__V1__POLICY__POLICY_PRIMARY;
-        struct interest *best = primary ? NULL : route_pick(route, index, message, why);
-
-        *why = RAMAL__V1__WHY__WHY_NONE;
-        if (best)
-                return best;
-        /* The head of a primary group, full or not. Of the others all are full: the rule of the next one decides. */
-        best = route_pick(route, index, NULL, why);
-        return best && (full_too || interest_has_room(best, message, why)) ? best : NULL;
-}
+/* ---- where members stand ---- */
 
 /* Tells all members where they stand now, if that changed. An owner that was replaced knows it already. */
 static void group_tell(struct group *group) {
@@ -288,7 +194,7 @@ static void group_moved_up(struct core *core, struct group *group) {
 
         if (!head || group->policy != RAMAL__V1__POLICY__POLICY_PRIMARY)
                 return;
-        if (member_takes(head))
+        if (policy_takes(head))
                 interest_say(head, RAMAL__V1__STATE__STATE_OWNER, 0, RAMAL__V1__WHY__WHY_NONE);
         if (!rml_list_linked(&group->untold_link))
                 rml_list_push_back(&core->untold_groups, &group->untold_link);
@@ -310,8 +216,10 @@ struct conflict {
 static bool conflict_visit(void *user, struct topic_slot *slot) {
         struct conflict *conflict = user;
         const struct group *group = ((const struct gang *)slot->owner)->group;
+        const struct interest *head = group_head(group); /* of a name: who holds it now */
 
-        if (group->account == conflict->account || (conflict->names_only && !group->is_name) || !group->member_count)
+        if ((head ? head->peer->account : group->account) == conflict->account ||
+            (conflict->names_only && !group->is_name) || !group->member_count)
                 return true;
         conflict->group = group;
         return false;
@@ -428,26 +336,32 @@ int group_join(struct interest *interest, const struct interest_wish *wish, Rama
         if (!group && !(group = group_new(core, interest, wish)))
                 return -ENOMEM;
         gang = gang_find(core, group, wish->pattern);
-        if (!gang && !(gang = gang_new(core, group, wish->pattern))) {
-                if (!group->member_count)
-                        group_close(core, group);
-                return -ENOMEM;
-        }
+        if (!gang)
+                gang = gang_new(core, group, wish->pattern);
         head = group_head(group);
         replaces = group->is_name && head && wish->replace && head->allow_replace;
         interest->gang = gang;
         interest->rank = !head ? RANK_FIRST
                                : replaces ? head->rank - 1
                                           : rml_list_entry(group->members.prev, struct interest, member_link)->rank + 1;
+        if (!gang || policy_enter(interest) < 0) {
+                interest->gang = NULL;
+                if (gang && !gang->count) {
+                        gang_close(core, gang);
+                        gang_free(gang);
+                }
+                if (!group->member_count)
+                        group_close(core, group);
+                return -ENOMEM;
+        }
         if (replaces)
                 rml_list_push_front(&group->members, &interest->member_link);
         else
                 rml_list_push_back(&group->members, &interest->member_link);
         group->member_count++;
+        group->refs++;
         gang->count++;
-        uint64_t key, tie;
-        member_key(interest, 0, &key, &tie);
-        rml_heap_push(&gang->members, &interest->turn, key, tie);
+        gang->refs++;
         if (group->policy == RAMAL__V1__POLICY__POLICY_PRIMARY) {
                 *state = !head || replaces ? RAMAL__V1__STATE__STATE_OWNER : RAMAL__V1__STATE__STATE_QUEUED;
                 *queued = !head || replaces ? 0 : group->member_count - 1;
@@ -461,7 +375,7 @@ int group_join(struct interest *interest, const struct interest_wish *wish, Rama
 
 void group_mute(struct interest *interest) {
         if (interest->gang)
-                rml_heap_remove(member_heap(interest), &interest->turn);
+                policy_quit(interest);
 }
 
 void group_leave(struct interest *interest) {
@@ -472,22 +386,22 @@ void group_leave(struct interest *interest) {
         group_mute(interest);
         rml_list_remove(&interest->member_link);
         group->member_count--;
-        if (!--gang->count) {
-                topics_remove(core->topics, &gang->slots[0]);
-                topics_remove(core->topics, &gang->slots[1]);
-        }
+        if (!--gang->count)
+                gang_close(core, gang);
         group_moved_up(core, group);
         name_changed(core, group);
+        if (!group->member_count)
+                group_close(core, group);
 }
 
 void group_release(struct interest *interest) {
         struct gang *gang = interest->gang;
         struct group *group = gang->group;
-        struct core *core = interest->peer->core;
 
+        pins_forget(interest);
         interest->gang = NULL;
-        if (!gang->count)
-                gang_free(core, gang);
-        if (!group->member_count)
-                group_close(core, group);
+        if (!--gang->refs)
+                gang_free(gang);
+        group->refs--;
+        group_free_if_empty(group);
 }

@@ -5,6 +5,7 @@
 #define RAMAL_GROUP_H
 
 #include "interest.h"
+#include "ring.h"
 
 /* The members of a group on one pattern. */
 struct gang {
@@ -13,11 +14,16 @@ struct gang {
         struct topic_slot slots[2];  /* a name has two: itself, and what is below */
         struct rml_heap members;     /* struct interest.turn: whose turn it is */
         struct rml_heap full;        /* the same for those whose window takes nothing more; none if `primary` */
+        struct interest **crowd;     /* `random`: the members of both, one after the other */
+        size_t crowd_room;
+        struct ring ring;            /* `key`: of the members of both */
         size_t count;                /* in both, and those that were muted */
+        size_t refs;                 /* those, and who left and may still have something for the others */
         char *pattern;
 };
 
 struct group {
+        struct core *core;
         struct rml_table_node node;  /* core->groups or core->names; in none if it is the nameless one of a server */
         char *name;                  /* "" if nameless; the well-known name of a name */
         bool serve, is_name;
@@ -25,7 +31,11 @@ struct group {
         struct account *account;     /* whose it is: of the first member */
         struct rml_list members;     /* struct interest.member_link, by rank */
         size_t member_count;
+        size_t refs;                 /* interests whose gang is of this group */
+        uint64_t ordinal;            /* one of its own: `random` draws by it, and in a route its gangs stand together */
         uint64_t served;             /* core->pass of the last message it got */
+        uint64_t judged;             /* core->pass of the last one that was judged for it: `chosen` is to get that */
+        struct interest *chosen;
         uint64_t turns;              /* rotation */
         struct rml_list changed_link; /* core->changed_names */
         struct rml_list untold_link; /* core->untold_groups */
@@ -51,7 +61,7 @@ void group_replaced(struct interest *old);
  * ends, before the first one leaves: or each message that moves from one would pass over all the others. */
 void group_mute(struct interest *);
 /* Takes it out of the index and of its group and tells who owns it now. interest->gang stays until group_release(), so
- * that what was queued can still be moved to the others. */
+ * that what it has can still be moved to the others: at once, or if it dies while it drains. */
 void group_leave(struct interest *);
 void group_release(struct interest *);
 /* Tells all members of `primary` groups that changed where they stand in line. That is as many notices as members: so
@@ -63,13 +73,16 @@ void group_changed(struct interest *);
 void group_turned(struct interest *);
 
 /* Who gets it? Considers gang and all later ones of the same group in the route. NULL if all are full and `full_too` is
- * false; *why is the bound of one of them then. Members whose window takes nothing more cost nothing here; of others
- * that have no room for just this message a bounded number is passed over. */
+ * false; *why is the bound of one of them then. Asked again before anybody of the group was given a message, it answers
+ * the same. Members whose window takes nothing more cost nothing here; of others that have no room for just this
+ * message a bounded number is passed over. */
 struct interest *group_choose(const struct topic_route *, size_t index, const struct message *, bool full_too,
                               Ramal__V1__Why *why);
+/* The first slot of a route that leads to the group; route->count if there is none. */
+size_t group_in_route(const struct group *, const struct topic_route *);
 /* The owner of a name, or NULL. */
 struct interest *group_head(const struct group *);
-/* Frees it if it has no members and no change of it waits to be published. */
+/* Frees it if nobody is or was a member and no change of it waits to be published. */
 void group_free_if_empty(struct group *);
 
 #endif

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "answer.h"
+#include "event.h"
 #include "later.h"
 #include "bounds.h"
 
@@ -35,15 +36,35 @@ static void hello_deny(struct peer *peer, uint64_t id, Ramal__V1__Code code, con
         peer_end(peer, PEER_END_BROKEN, text);
 }
 
+/* It came in on a place that is kept for who only looks, and wants more. Below the limit of connections it was the edge
+ * that had no other place. */
+static void hello_full(struct peer *peer, uint64_t id) {
+        size_t at = account_connections_quota(peer->account);
+        uint64_t value = quota_value(peer->account->limits, at);
+        const char *key = quota_key(peer->account, at);
+        const char *text = "too many connections: the last places are for who only looks (HELLO.inspect)";
+
+        if (peer->account->connections < value) {
+                text = "the broker has no descriptor left (raise LimitNOFILE or ulimit -n): the last places are for "
+                       "who only looks (HELLO.inspect)";
+                key = NULL;
+                value = 0;
+        }
+        peer->core->counters.denied++;
+        event_limit(peer, text, key, at, value);
+        answer_limit(peer, id, RAMAL__V1__CODE__CODE_OVER_LIMIT, text, key, value);
+        peer_end(peer, PEER_END_BROKEN, text);
+}
+
 static void hello_welcome(struct peer *peer, uint64_t id) {
         struct core *core = peer->core;
-        const struct core_limits *limits = &core->config.limits;
+        const struct core_limits *limits = peer->account->limits;
         Ramal__V1__Limits said = RAMAL__V1__LIMITS__INIT;
         Ramal__V1__Welcome welcome;
 
         ramal__v1__welcome__init(&welcome);
         said.payload_bytes = limits->payload_bytes;
-        said.frame_bytes = limits->payload_bytes + RML_FRAME_EXTRA_BYTES;
+        said.frame_bytes = core->config.limits.payload_bytes + RML_FRAME_EXTRA_BYTES; /* what comes is of that size */
         said.publish_credit_bytes = limits->publish_credit_bytes;
         said.interest_window_bytes = limits->interest_bytes;
         said.interest_window_messages = limits->interest_messages;
@@ -67,7 +88,7 @@ static void hello_welcome(struct peer *peer, uint64_t id) {
                 core->unauthenticated--;
         peer->in = true;
         peer->state = PEER_OPEN;
-        peer->framer.frame_bytes_max = (uint32_t)said.frame_bytes;
+        peer->input.framer.frame_bytes_max = (uint32_t)said.frame_bytes;
         peer_arm(peer);
         answer_control(peer, RML_WELCOME, id, &welcome.base);
         event_add(core, CORE_EVENT_WELCOME, peer, "");
@@ -84,7 +105,8 @@ void hello_start(struct peer *peer, uint64_t id, const Ramal__V1__Hello *hello) 
         uint8_t proof[RML_PROOF_BYTES];
 
         if (hello->version_min > RML_VERSION || hello->version_max < RML_VERSION) {
-                hello_deny(peer, id, RAMAL__V1__CODE__CODE_UNSUPPORTED, "this broker speaks version 1 of the protocol only");
+                hello_deny(peer, id, RAMAL__V1__CODE__CODE_UNSUPPORTED,
+                           "this broker speaks version 1 of the protocol only");
                 return;
         }
         if (later) {
@@ -92,15 +114,21 @@ void hello_start(struct peer *peer, uint64_t id, const Ramal__V1__Hello *hello) 
                 return;
         }
         if (strlen(hello->app) > RML_APP_BYTES_MAX || strlen(hello->library) > RML_APP_BYTES_MAX) {
-                hello_deny(peer, id, RAMAL__V1__CODE__CODE_INVALID, "HELLO.app and HELLO.library are at most 255 bytes long");
+                hello_deny(peer, id, RAMAL__V1__CODE__CODE_INVALID,
+                           "HELLO.app and HELLO.library are at most 255 bytes long");
                 return;
         }
+        peer->inspect = hello->inspect;
         free(peer->app);
         free(peer->library);
         peer->app = strdup(hello->app);
         peer->library = strdup(hello->library);
         if (!peer->app || !peer->library) {
                 hello_deny(peer, id, RAMAL__V1__CODE__CODE_OVER_LIMIT, "the broker is out of memory");
+                return;
+        }
+        if (peer->reserved && !hello->inspect) {
+                hello_full(peer, id);
                 return;
         }
         if (peer->local) {
@@ -131,5 +159,6 @@ void hello_auth(struct peer *peer, uint64_t id, const Ramal__V1__Auth *auth) {
             core->config.prover->check(core->config.user, peer->client_nonce, peer->nonce, auth->proof.data))
                 hello_welcome(peer, id);
         else
-                hello_deny(peer, id, RAMAL__V1__CODE__CODE_DENIED, "wrong token: both ends must read the same token file");
+                hello_deny(peer, id, RAMAL__V1__CODE__CODE_DENIED,
+                           "wrong token: both ends must read the same token file");
 }

@@ -7,6 +7,7 @@
  *                   -> or dropped by the overflow rule: part of a gap, told before the next delivery  (queue.c, gap.c)
  *   written         -> in flight -> confirmed, by CREDIT or (where none was asked) by the socket      (flight.c)
  *   queued          -> moved to another member of its group, when this one goes            (move.c)
+ *   in flight       -> matched once more by another member of its group, when this one dies   (move.c)
  */
 #include "interest.h"
 
@@ -14,13 +15,15 @@
 #include <string.h>
 
 #include "answer.h"
+#include "block.h"
 #include "call.h"
 #include "commit.h"
 #include "group.h"
+#include "pin.h"
 #include "queue.h"
 
 struct interest *interest_new(struct peer *peer, const struct interest_wish *wish) {
-        const struct core_limits *limits = &peer->core->config.limits;
+        const struct core_limits *limits = peer->account->limits;
         struct interest *interest = calloc(1, sizeof(*interest));
 
         if (!interest)
@@ -31,6 +34,11 @@ struct interest *interest_new(struct peer *peer, const struct interest_wish *wis
                 return NULL;
         }
         interest->peer = peer;
+        if (wish->overflow == RAMAL__V1__OVERFLOW__OVERFLOW_BLOCK && block_new(interest) < 0) {
+                free(interest->pattern);
+                free(interest);
+                return NULL;
+        }
         interest->sid = wish->sid;
         interest->serve = wish->serve || wish->name;
         interest->name = wish->name;
@@ -39,8 +47,9 @@ struct interest *interest_new(struct peer *peer, const struct interest_wish *wis
         interest->no_queue = wish->no_queue;
         interest->grouped = interest->serve || wish->group;
         interest->overflow = wish->overflow;
-        interest->window_bytes = wish->window_bytes && wish->window_bytes < limits->interest_bytes ? wish->window_bytes
-                                                                                                   : limits->interest_bytes;
+        interest->window_bytes = wish->window_bytes && wish->window_bytes < limits->interest_bytes
+                                         ? wish->window_bytes
+                                         : limits->interest_bytes;
         interest->window_messages = wish->window_messages && wish->window_messages < limits->interest_messages
                                             ? wish->window_messages
                                             : limits->interest_messages;
@@ -51,17 +60,25 @@ struct interest *interest_new(struct peer *peer, const struct interest_wish *wis
             (!wish->credit_messages || wish->credit_messages > limits->interest_messages))
                 interest->credit_messages = limits->interest_messages;
         rml_list_init(&interest->queue);
+        rml_list_init(&interest->kept);
         rml_list_init(&interest->calls);
         rml_list_init(&interest->evict_link);
         rml_list_init(&interest->member_link);
         rml_table_init(&interest->subjects);
         rml_table_put(&peer->interests, &interest->node, rml_hash_u64(&peer->core->config.seed, wish->sid, 0));
         rml_list_push_back(&peer->interest_list, &interest->link);
+        if (interest->grouped) {
+                rml_list_push_back(&peer->grouped_list, &interest->grouped_link);
+                rml_list_init(&interest->name_link);
+        }
         peer->interest_count++;
+        peer->account->interests++;
         peer->core->interest_count++;
         peer->core->tap_count += interest->tap;
         if (interest->name) {
+                rml_list_push_back(&peer->name_list, &interest->name_link);
                 peer->name_count++;
+                peer->account->names++;
                 peer->core->name_count++;
         }
         return interest;
@@ -91,21 +108,29 @@ void interest_say(struct interest *interest, Ramal__V1__State state, uint64_t qu
         answer_notice(interest, state, queued, why);
 }
 
-/* Leaves the index and its group. */
-static void interest_leave(struct interest *interest, bool moves) {
-        if (interest->detached)
-                return;
-        interest->detached = true;
-        if (interest->gang) {
-                bool others = interest->gang->group->member_count > 1;
-
-                group_leave(interest);
-                if (moves && (others || interest->serve))
-                        interest_move_all(interest);
-                group_release(interest);
-        } else {
-                topics_remove(interest->peer->core->topics, &interest->slot);
+/* Leaves the index and its group. One that drains has left its group and knows it still: if it dies, the others take
+ * over what it could not finish. */
+static void interest_leave(struct interest *interest, enum interest_going going) {
+        if (!interest->detached) {
+                interest->detached = true;
+                if (interest->gang)
+                        group_leave(interest);
+                else
+                        topics_remove(interest->peer->core->topics, &interest->slot);
         }
+        if (!interest->gang)
+                return;
+        if (going == GOING_DRAINS || going == GOING_STOPS) {
+                pins_forget(interest);
+                return;
+        }
+        if (interest->gang->group->member_count || interest->serve) {
+                interest_move_all(interest);
+                if (going == GOING_DIES && !interest->serve)
+                        interest_redeliver(interest);
+        }
+        flights_forget(interest);
+        group_release(interest);
 }
 
 static void interest_unlist(struct interest *interest) {
@@ -115,22 +140,31 @@ static void interest_unlist(struct interest *interest) {
         rml_table_remove(&peer->interests, &interest->node);
         rml_list_remove(&interest->link);
         rml_list_remove(&interest->evict_link);
+        if (interest->grouped) {
+                rml_list_remove(&interest->grouped_link);
+                rml_list_remove(&interest->name_link);
+        }
+        if (interest->gang)
+                group_release(interest);
         if (interest->notice)
                 interest->notice->interest = NULL;
         rml_list_each_safe(at, &interest->calls) {
                 struct call *call = rml_list_entry(at, struct call, interest_link);
 
                 rml_list_remove(at);
-                call->interest = NULL; /* it is still answered: by its connection */
+                call_place(call, NULL); /* it is still answered: by its connection */
         }
         peer->interest_count--;
+        peer->account->interests--;
         peer->core->interest_count--;
         peer->core->tap_count -= interest->tap;
         if (interest->name) {
                 peer->name_count--;
+                peer->account->names--;
                 peer->core->name_count--;
         }
         gaps_free(interest);
+        block_free(interest);
         rml_table_deinit(&interest->subjects);
         free(interest->flights.items);
         free(interest->pattern);
@@ -145,15 +179,17 @@ void interest_discard(struct interest *interest) {
 static uint64_t interest_land(struct interest *interest) {
         uint64_t in_flight = interest->ledger.in_flight;
 
-        if (in_flight && !credit_asked(interest))
+        if ((in_flight || interest->astray) && !credit_asked(interest))
                 peer_forget_marks(interest->peer, interest);
+        flights_forget(interest);
+        interest->astray = 0;
         interest->ledger.in_flight = 0;
         interest->peer->in_flight -= in_flight;
         return in_flight;
 }
 
 void interest_end(struct interest *interest, Ramal__V1__Why why) {
-        interest_leave(interest, true);
+        interest_leave(interest, GOING_LEAVES);
         while (queue_front(interest))
                 queue_drop(interest, queue_front(interest),
                               why == RAMAL__V1__WHY__WHY_EVICTED ? why : RAMAL__V1__WHY__WHY_ENDED);
@@ -164,20 +200,13 @@ void interest_end(struct interest *interest, Ramal__V1__Why why) {
         interest_unlist(interest);
 }
 
-void interest_detach(struct interest *interest, bool moves) {
-        if (moves && interest->detached) /* it was draining: the calls that still wait there get no answer any more */
-                rml_list_each_safe(at, &interest->queue) {
-                        struct delivery *delivery = rml_list_entry(at, struct delivery, link);
-
-                        if (delivery->call)
-                                queue_drop(interest, delivery, RAMAL__V1__WHY__WHY_ENDED);
-                }
-        interest_leave(interest, moves);
+void interest_detach(struct interest *interest, enum interest_going going) {
+        interest_leave(interest, going);
         interest_update(interest);
 }
 
 struct interest *interest_free(struct interest *interest) {
-        interest_leave(interest, true);
+        interest_leave(interest, GOING_STOPS);
         while (queue_front(interest))
                 queue_drop(interest, queue_front(interest), RAMAL__V1__WHY__WHY_ENDED);
         interest->peer->core->counters.unconfirmed += interest_land(interest);

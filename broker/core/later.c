@@ -5,23 +5,19 @@
 
 const char *const later_features[] = {
         "publish", "receipt", "subscribe", "groups", "serve", "names", "calls", "streams", "credit", "gaps", "unicast",
-        "presence", "api", "drain", "tap", NULL,
+        "presence", "api", "drain", "tap", "publish_credit", "block", "expiry",
+        "random", "key", "redelivery", NULL,
 };
 
 #define KNOWN_FLAGS \
-        (RAMAL__V1__DATA_FLAG__DATA_FLAG_RETAIN | RAMAL__V1__DATA_FLAG__DATA_FLAG_RECEIPT | RAMAL__V1__DATA_FLAG__DATA_FLAG_MORE)
+        (RAMAL__V1__DATA_FLAG__DATA_FLAG_RETAIN | RAMAL__V1__DATA_FLAG__DATA_FLAG_RECEIPT | \
+         RAMAL__V1__DATA_FLAG__DATA_FLAG_MORE)
 
 static bool data_retain(const struct rml_data *data) {
         return data->flags & RAMAL__V1__DATA_FLAG__DATA_FLAG_RETAIN;
 }
 static bool data_flags(const struct rml_data *data) {
         return data->flags & ~(uint32_t)KNOWN_FLAGS;
-}
-static bool data_expiry(const struct rml_data *data) {
-        return data->time_left_us != 0;
-}
-static bool data_key(const struct rml_data *data) {
-        return data->key.len != 0;
 }
 static bool data_revision(const struct rml_data *data) {
         return data->revision != 0;
@@ -45,10 +41,10 @@ static bool data_origin(const struct rml_data *data) {
 #define SUBSCRIBE(message) ((const Ramal__V1__Subscribe *)(const void *)(message))
 
 static bool subscribe_policy(const ProtobufCMessage *message) {
-        return SUBSCRIBE(message)->policy > RAMAL__V1__POLICY__POLICY_PRIMARY;
+        return SUBSCRIBE(message)->policy > RAMAL__V1__POLICY__POLICY_KEY;
 }
 static bool subscribe_overflow(const ProtobufCMessage *message) {
-        return SUBSCRIBE(message)->overflow > RAMAL__V1__OVERFLOW__OVERFLOW_EVICT;
+        return SUBSCRIBE(message)->overflow > RAMAL__V1__OVERFLOW__OVERFLOW_BLOCK;
 }
 static bool subscribe_start(const ProtobufCMessage *message) {
         return SUBSCRIBE(message)->start != RAMAL__V1__START__START_NEW || SUBSCRIBE(message)->start_at;
@@ -75,15 +71,12 @@ static bool always(const ProtobufCMessage *message) {
 const struct later later_table[] = {
         {RML_PUBLISH, "publish.flags.retain", data_retain, NULL},
         {RML_PUBLISH, "publish.flags", data_flags, NULL},
-        {RML_PUBLISH, "publish.time_left_us", data_expiry, NULL},
-        {RML_PUBLISH, "publish.hop_ext.key", data_key, NULL},
         {RML_PUBLISH, "publish.hop_ext.revision", data_revision, NULL},
         {RML_PUBLISH, "publish.hop_ext.must_not_exist", data_must_not_exist, NULL},
         {RML_PUBLISH, "publish.hop_ext.owned", data_owned, NULL},
         {RML_PUBLISH, "publish.hop_ext.nfds", data_nfds, NULL},
         {RML_PUBLISH, "publish.hop_ext.origin", data_origin, NULL},
         {RML_CALL, "call.flags", data_flags, NULL},
-        {RML_CALL, "call.hop_ext.key", data_key, NULL},
         {RML_CALL, "call.hop_ext.nfds", data_nfds, NULL},
         {RML_CALL, "call.hop_ext.everyone", data_everyone, NULL},
         {RML_CALL, "call.hop_ext.origin", data_origin, NULL},

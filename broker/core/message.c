@@ -4,7 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "account.h"
+#include "budget.h"
 #include "state.h"
+
+const struct rml_span message_sender_broker = {(const uint8_t *)"\x32\x00", 2};
 
 _Static_assert(sizeof(struct body) <= MESSAGE_BODY_BYTES, "what a body costs");
 
@@ -18,9 +22,20 @@ struct body *message_body(struct core *core, struct message *message) {
         body = malloc(sizeof(*body) + (small ? message->tail.len : 0));
         if (!body)
                 return NULL;
-        *body = (struct body){.refs = 1, .charge = message->charge, .core = core,
-                              .sender_len = (uint8_t)message->sender.len};
-        memcpy(body->sender, message->sender.data, message->sender.len);
+        /* One by one: gcc clears a whole one of that size by a `rep stos`, which costs as much as all the rest here. */
+        body->refs = 1;
+        body->charge = message->charge;
+        body->core = core;
+        body->subject = (struct rml_span){0};
+        body->blob = NULL;
+        body->publisher = NULL;
+        body->blocks = 0;
+        body->keyed = message->keyed;
+        body->key = message->key;
+        body->expires_ns = message->expires_ns ? message->expires_ns : CORE_NEVER;
+        body->sender = (struct rml_span){body->sender_field, message->sender->len};
+        rml_list_init(&body->held_link);
+        memcpy(body->sender_field, message->sender->data, message->sender->len);
         if (small) {
                 if (message->tail.len)
                         memcpy(body->bytes, message->tail.data, message->tail.len);
@@ -41,9 +56,25 @@ struct body *message_body(struct core *core, struct message *message) {
         if (message->subject.data)
                 body->subject = (struct rml_span){
                         body->tail.data + (message->subject.data - message->tail.data), message->subject.len};
+        body->account = account_ref(message->account);
         core->bodies_bytes += body->charge + MESSAGE_BODY_BYTES;
         message->body = body;
         return body;
+}
+
+struct message message_again(struct body *body) {
+        return (struct message){
+                .sender = &body->sender,
+                .tail = body->tail,
+                .subject = body->subject,
+                .charge = body->charge,
+                .from = body->publisher,
+                .account = body->account,
+                .keyed = body->keyed,
+                .key = body->key,
+                .expires_ns = body->expires_ns,
+                .body = body,
+        };
 }
 
 bool message_fits(const struct core *core, const struct message *message, uint64_t budget) {
@@ -52,19 +83,33 @@ bool message_fits(const struct core *core, const struct message *message, uint64
         return message->body || core->bodies_bytes == 0 || (cost <= budget && core->bodies_bytes <= budget - cost);
 }
 
-bool message_share(struct core *core, struct message *message, struct body **share) {
-        *share = NULL;
-        if (message->tail.len <= MESSAGE_COPY_MAX)
+static bool copied(const struct message *message) {
+        return !message->body && !message->blob && message->receivers <= 1 &&
+               message->tail.len <= MESSAGE_COPY_ALONE_MAX;
+}
+
+bool message_lacks_room(const struct core *core, const struct message *reply) {
+        return reply->tail.len > MESSAGE_COPY_MAX && !copied(reply) &&
+               !message_fits(core, reply, core->config.limits.broker_bytes);
+}
+
+static bool share_within(struct core *core, struct message *message, uint64_t budget, struct body **share) {
+        if (copied(message))
                 return true;
-        if (!message->body && !message->blob && message->receivers <= 1 && message->tail.len <= MESSAGE_COPY_ALONE_MAX)
-                return true;
-        if (message_fits(core, message, core->config.limits.broker_bytes))
+        if (message_fits(core, message, budget))
                 *share = message_body(core, message);
         return *share != NULL;
 }
 
-void message_done(struct message *message) {
-        message->body = body_unref(message->body);
+bool message_share(struct core *core, struct message *message, struct body **share) {
+        *share = NULL;
+        return message->tail.len <= MESSAGE_COPY_MAX || share_within(core, message, budget_queues_max(core), share);
+}
+
+bool message_share_reply(struct core *core, struct message *message, struct body **share) {
+        *share = NULL;
+        return message->tail.len <= MESSAGE_COPY_MAX ||
+               share_within(core, message, core->config.limits.broker_bytes, share);
 }
 
 struct body *body_ref(struct body *body) {
@@ -77,6 +122,7 @@ struct body *body_unref(struct body *body) {
                 return NULL;
         rml_check(body->core->bodies_bytes >= body->charge + MESSAGE_BODY_BYTES);
         body->core->bodies_bytes -= body->charge + MESSAGE_BODY_BYTES;
+        account_unref(body->core, body->account);
         rml_blob_unref(body->blob);
         free(body);
         return NULL;

@@ -73,13 +73,6 @@ uint8_t *outbox_reserve(struct outbox *outbox, struct chunk_pool *pool, size_t n
         return piece->bytes + piece->len;
 }
 
-void outbox_advance(struct outbox *outbox, size_t n) {
-        rml_check(outbox->last && outbox->last->room - outbox->last->len >= n);
-        outbox->last->len += n;
-        outbox->bytes += n;
-        outbox->put += n;
-}
-
 int outbox_put_body(struct outbox *outbox, size_t head_len, struct body *body) {
         struct piece *piece = malloc(sizeof(*piece));
 

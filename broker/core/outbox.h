@@ -4,6 +4,7 @@
 #ifndef RAMAL_OUTBOX_H
 #define RAMAL_OUTBOX_H
 
+#include "base/check.h"
 #include "blob.h"
 
 struct body;
@@ -30,7 +31,12 @@ struct outbox {
 
 /* Room for n contiguous bytes at the end, or NULL without memory. Then outbox_advance() by what was written. */
 uint8_t *outbox_reserve(struct outbox *, struct chunk_pool *, size_t n);
-void outbox_advance(struct outbox *, size_t n);
+static inline void outbox_advance(struct outbox *outbox, size_t n) {
+        rml_check(outbox->last && outbox->last->room - outbox->last->len >= n);
+        outbox->last->len += n;
+        outbox->bytes += n;
+        outbox->put += n;
+}
 /* The head_len bytes that were written after outbox_reserve() and then the tail of a body, shared: both or neither.
  * Returns 0 or -ENOMEM. */
 int outbox_put_body(struct outbox *, size_t head_len, struct body *);

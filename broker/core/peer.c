@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A peer's life:  HELLO -> (AUTH ->) OPEN -> (DRAINING ->) LEAVING -> CLOSED
- * LEAVING owns nothing any more but flushes what is queued for it and the terminals of its own calls; from CLOSED on the
- * core only waits for its socket to be closed. peer_end() and peer_shut() are the two doors. */
+ * LEAVING owns nothing any more but flushes what is queued for it and the terminals of its own calls; from CLOSED on
+ * the core only waits for its socket to be closed. peer_end() and peer_shut() are the two doors. */
 #include "peer.h"
 
 #include <errno.h>
@@ -10,13 +10,18 @@
 #include "answer.h"
 #include "call.h"
 #include "commit.h"
+#include "event.h"
+#include "credit.h"
+#include "departure.h"
 #include "group.h"
 #include "interest.h"
 
 #define AHEAD_MAX (256u << 10)     /* committed ahead of the socket */
+#define RESERVED_HELLO_NS UINT64_C(1000000000)
 
 struct peer *peer_find(const struct core *core, uint64_t id) {
-        struct rml_table_node *node = id ? rml_table_find(&core->peers_by_id, rml_hash_u64(&core->config.seed, id, 2)) : NULL;
+        struct rml_table_node *node =
+                id ? rml_table_find(&core->peers_by_id, rml_hash_u64(&core->config.seed, id, 2)) : NULL;
 
         for (; node; node = rml_table_find_next(node)) {
                 struct peer *peer = rml_container_of(node, struct peer, node);
@@ -32,18 +37,31 @@ void peer_touch(struct peer *peer) {
                 rml_list_push_back(&peer->core->dirty, &peer->dirty_link);
 }
 
+void peer_reading_changed(struct peer *peer) {
+        if (peer->state != PEER_CLOSED && !rml_list_linked(&peer->reading_link))
+                rml_list_push_back(&peer->core->readings, &peer->reading_link);
+}
+
+/* It ends, and not all that may be queued for it is ready yet: order is kept by waiting. */
+static bool peer_waits(const struct peer *peer) {
+        return peer->state == PEER_LEAVING && departure_goes_on(peer);
+}
+
 bool peer_has_room(const struct peer *peer, size_t n) {
         return peer->outbox.bytes == 0 || peer->outbox.bytes + n <= AHEAD_MAX;
 }
 
 bool peer_clear(const struct peer *peer, size_t n) {
-        return !rml_heap_top(&peer->ready) && peer_has_room(peer, n);
+        return !rml_heap_top(&peer->ready) && peer_has_room(peer, n) && !peer_waits(peer);
 }
 
 void peer_commit(struct peer *peer) {
         struct rml_heap_node *top;
 
+        if (peer_waits(peer))
+                return;
         calls_tell_credit(peer);
+        credit_tell(peer);
         while ((top = rml_heap_top(&peer->ready)) && peer_has_room(peer, 1)) {
                 if (top == &peer->answers_ready) {
                         if (!answer_commit(peer))
@@ -61,22 +79,25 @@ void peer_commit(struct peer *peer) {
 
 /* ---- marks ---- */
 
-int peer_mark(struct peer *peer, const struct mark *mark) {
+__attribute__((noinline)) static bool marks_grow(struct mark_ring *ring) {
+        size_t room = ring->room ? ring->room * 2 : 16;
+        struct mark *items = malloc(room * sizeof(*items));
+
+        if (!items)
+                return false;
+        for (size_t i = 0; i < ring->count; i++)
+                items[i] = ring->items[(ring->first + i) & (ring->room - 1)];
+        free(ring->items);
+        *ring = (struct mark_ring){.items = items, .count = ring->count, .room = room};
+        return true;
+}
+
+struct mark *peer_mark(struct peer *peer) {
         struct mark_ring *ring = &peer->marks;
 
-        if (ring->count == ring->room) {
-                size_t room = ring->room ? ring->room * 2 : 16;
-                struct mark *items = malloc(room * sizeof(*items));
-
-                if (!items)
-                        return -ENOMEM;
-                for (size_t i = 0; i < ring->count; i++)
-                        items[i] = ring->items[(ring->first + i) & (ring->room - 1)];
-                free(ring->items);
-                *ring = (struct mark_ring){.items = items, .count = ring->count, .room = room};
-        }
-        ring->items[(ring->first + ring->count++) & (ring->room - 1)] = *mark;
-        return 0;
+        if (ring->count == ring->room && !marks_grow(ring))
+                return NULL;
+        return &ring->items[(ring->first + ring->count++) & (ring->room - 1)];
 }
 
 void peer_forget_marks(struct peer *peer, const struct interest *interest) {
@@ -108,7 +129,7 @@ static void marks_pass(struct peer *peer) {
                         call_reply_taken(peer->core, mark.token, mark.seq);
                         break;
                 case MARK_ANSWER:
-                        peer->unread_answers -= mark.bytes;
+                        input_read(peer, mark.bytes);
                         break;
                 }
         }
@@ -125,12 +146,7 @@ void core_peer_sent(struct peer *peer, size_t bytes) {
                 return;
         outbox_sent(&peer->outbox, &core->pool, bytes);
         marks_pass(peer);
-        if (peer->paused && peer->unread_answers <= core->config.limits.unread_answers_bytes / 2) {
-                peer->paused = false;
-                peer->progress_ns = core->now_ns; /* the clock of its half-read frame stood still */
-                if (peer->stash && !rml_list_linked(&peer->resumed_link))
-                        rml_list_push_back(&core->resumed, &peer->resumed_link);
-        }
+        input_check_unread(peer);
         peer_commit(peer);
         peer_check_flushed(peer);
         core_settle(core);
@@ -170,25 +186,38 @@ struct peer *core_next_dirty(struct core *core) {
 
 /* ---- timers ---- */
 
+/* Since when is it being waited for? Not while the broker itself was kept from listening. */
+static uint64_t waited_since(const struct peer *peer, uint64_t since_ns) {
+        return since_ns > peer->core->patient_ns ? since_ns : peer->core->patient_ns;
+}
+
+/* A place that is kept for who only looks is not kept for who says nothing. */
+static uint64_t hello_patience(const struct peer *peer) {
+        uint64_t patience = peer->account->limits->hello_timeout_ns;
+
+        return peer->reserved && patience > RESERVED_HELLO_NS ? RESERVED_HELLO_NS : patience;
+}
+
 void peer_arm(struct peer *peer) {
         struct core *core = peer->core;
-        const struct core_limits *limits = &core->config.limits;
+        const struct core_limits *limits = peer->account->limits;
         uint64_t at = CORE_NEVER;
 
         switch (peer->state) {
         case PEER_HELLO:
         case PEER_AUTH:
-                at = core_add_ns(peer->accepted_ns, limits->hello_timeout_ns);
+                at = core_add_ns(waited_since(peer, peer->accepted_ns), hello_patience(peer));
                 break;
         case PEER_OPEN:
         case PEER_DRAINING:
-                if (rml_framer_pending(&peer->framer))
-                        at = core_add_ns(peer->progress_ns, limits->frame_timeout_ns);
+                if (rml_framer_pending(&peer->input.framer))
+                        at = core_add_ns(waited_since(peer, peer->input.progress_ns), limits->frame_timeout_ns);
                 if (peer->state == PEER_DRAINING && peer->flush_ns < at)
                         at = peer->flush_ns;
                 break;
         case PEER_LEAVING:
-                at = peer->flush_ns;
+                if (!peer_waits(peer))
+                        at = peer->flush_ns;
                 break;
         case PEER_CLOSED:
                 break;
@@ -204,21 +233,23 @@ static void peer_flush_over(struct peer *peer);
 void peer_timer(struct peer *peer) {
         struct core *core = peer->core;
         uint64_t now = core->now_ns;
-        uint64_t offset = peer->framer.consumed + rml_framer_pending(&peer->framer);
+        uint64_t offset = peer->input.framer.consumed + rml_framer_pending(&peer->input.framer);
 
         switch (peer->state) {
         case PEER_HELLO:
-                peer_goaway(peer, RAMAL__V1__CODE__CODE_TIMEOUT, "no HELLO came in time", offset);
-                return;
         case PEER_AUTH:
-                peer_goaway(peer, RAMAL__V1__CODE__CODE_TIMEOUT, "no AUTH came in time", offset);
+                if (core_add_ns(waited_since(peer, peer->accepted_ns), hello_patience(peer)) > now)
+                        break;
+                peer_goaway(peer, RAMAL__V1__CODE__CODE_TIMEOUT,
+                            peer->state == PEER_HELLO ? "no HELLO came in time" : "no AUTH came in time", offset);
                 return;
         case PEER_OPEN:
         case PEER_DRAINING:
-                if (peer->paused)
-                        peer->progress_ns = now;
-                if (rml_framer_pending(&peer->framer) &&
-                    core_add_ns(peer->progress_ns, core->config.limits.frame_timeout_ns) <= now) {
+                if (input_waits(peer))
+                        peer->input.progress_ns = now;
+                if (rml_framer_pending(&peer->input.framer) &&
+                    core_add_ns(waited_since(peer, peer->input.progress_ns), peer->account->limits->frame_timeout_ns) <=
+                            now) {
                         peer_goaway(peer, RAMAL__V1__CODE__CODE_TIMEOUT, "a frame was begun and did not go on", offset);
                         return;
                 }
@@ -228,6 +259,8 @@ void peer_timer(struct peer *peer) {
                 }
                 break;
         case PEER_LEAVING:
+                if (peer->flush_ns <= core->patient_ns) /* it was over before we could write */
+                        peer->flush_ns = core_add_ns(core->patient_ns, peer->account->limits->flush_timeout_ns);
                 if (peer->flush_ns <= now) {
                         peer_flush_over(peer);
                         return;
@@ -241,6 +274,7 @@ void peer_timer(struct peer *peer) {
 
 /* ---- ending ---- */
 
+/* All that it holds is given back; its interests may need some turns for that. */
 static void peer_shut(struct peer *peer) {
         struct core *core = peer->core;
 
@@ -250,19 +284,28 @@ static void peer_shut(struct peer *peer) {
         calls_of_caller_gone(peer, RAMAL__V1__WHY__WHY_GONE, false);
         free(peer->marks.items);
         peer->marks = (struct mark_ring){0};
-        rml_list_each_safe(at, &peer->interest_list)
-                interest_free(rml_list_entry(at, struct interest, link));
-        peer->state = PEER_CLOSED;
         answers_clear(peer);
         outbox_clear(&peer->outbox, &core->pool);
-        peer->unread_answers = 0;
-        free(peer->stash);
-        peer->stash = NULL;
-        rml_framer_deinit(&peer->framer);
+        input_end(peer);
+        input_read(peer, peer->unread_answers);
+        input_check_unread(peer);
         timer_clear(core, &peer->timer);
+        if (departure_begin(peer, DEPARTURE_FREES))
+                peer_departed(peer, DEPARTURE_FREES);
+}
+
+void peer_departed(struct peer *peer, enum departure how) {
+        if (how != DEPARTURE_FREES) {
+                if (peer->state == PEER_LEAVING)
+                        peer->flush_ns = core_add_ns(peer->core->now_ns, peer->account->limits->flush_timeout_ns);
+                peer_arm(peer);
+                peer_touch(peer);
+                return;
+        }
+        peer->state = PEER_CLOSED;
         rml_list_remove(&peer->dirty_link);
-        rml_list_remove(&peer->resumed_link);
-        rml_list_push_back(&core->closed, &peer->closed_link);
+        rml_list_remove(&peer->reading_link);
+        rml_list_push_back(&peer->core->closed, &peer->closed_link);
 }
 
 /* The time to flush is over: what is still open is cancelled, and told if that can be written at once. */
@@ -281,7 +324,7 @@ void peer_end(struct peer *peer, enum peer_end end, const char *how) {
         struct core *core = peer->core;
         bool last = end == PEER_END_LOST || end == PEER_END_STOP;
 
-        if (peer->state == PEER_CLOSED)
+        if (peer->state == PEER_CLOSED || (departure_goes_on(peer) && peer->departure == DEPARTURE_FREES))
                 return;
         if (end == PEER_END_LOST)
                 peer->lost = true;
@@ -293,21 +336,15 @@ void peer_end(struct peer *peer, enum peer_end end, const char *how) {
                         rml_list_push_back(&core->changed_peers, &peer->presence_link);
                 }
                 peer->state = PEER_LEAVING;
-                peer->paused = false;
-                free(peer->stash);
-                peer->stash = NULL;
-                rml_list_remove(&peer->resumed_link);
-                peer->flush_ns = core_add_ns(core->now_ns, core->config.limits.flush_timeout_ns);
-                rml_list_each(at, &peer->interest_list)
-                        group_mute(rml_list_entry(at, struct interest, link));
-                rml_list_each_safe(at, &peer->interest_list) {
-                        struct interest *interest = rml_list_entry(at, struct interest, link);
-
-                        if (end == PEER_END_BYE)
-                                interest_end(interest, RAMAL__V1__WHY__WHY_ENDED);
-                        else
-                                interest_detach(interest, true);
-                }
+                credit_forget(peer);
+                input_end(peer);
+                peer_reading_changed(peer);
+                peer->flush_ns = core_add_ns(core->now_ns, peer->account->limits->flush_timeout_ns);
+                rml_list_each(at, &peer->grouped_list)
+                        group_mute(rml_list_entry(at, struct interest, grouped_link));
+                departure_begin(peer, end == PEER_END_BYE    ? DEPARTURE_ENDS
+                                      : end == PEER_END_STOP ? DEPARTURE_STOPS
+                                                             : DEPARTURE_DIES);
                 calls_of_callee_gone(peer);
         }
         if (last) {
@@ -323,14 +360,14 @@ void peer_drain(struct peer *peer, uint64_t bye_id, uint64_t drain_ns) {
         peer->bye_id = bye_id;
         peer->state = PEER_DRAINING;
         peer->flush_ns = core_add_ns(peer->core->now_ns, drain_ns);
-        rml_list_each(at, &peer->interest_list)
-                interest_detach(rml_list_entry(at, struct interest, link), false);
+        departure_begin(peer, DEPARTURE_DRAINS);
         peer_arm(peer);
         peer_touch(peer);
 }
 
 static bool peer_idle(const struct peer *peer) {
-        return !peer->outbox.bytes && !peer->queued_count && rml_list_empty(&peer->answers) && !rml_heap_top(&peer->ready);
+        return !peer->outbox.bytes && !peer->queued_count && rml_list_empty(&peer->answers) &&
+               !rml_heap_top(&peer->ready);
 }
 
 static bool peer_drained(const struct peer *peer) {
@@ -342,7 +379,7 @@ static bool peer_stopped(const struct peer *peer) {
         const struct core *core = peer->core;
 
         return core->stopping && peer_idle(peer) && !peer->call_count && peer_drained(peer) &&
-               core_add_ns(peer->heard_ns, STOP_QUIET_NS) <= core->now_ns &&
+               core_add_ns(peer->input.heard_ns, STOP_QUIET_NS) <= core->now_ns &&
                core_add_ns(core->stop_began_ns, STOP_QUIET_NS) <= core->now_ns;
 }
 
@@ -353,7 +390,8 @@ void peer_check_flushed(struct peer *peer) {
                 peer_end(peer, PEER_END_STOP, "the broker stops");
                 return;
         }
-        if (peer->state != PEER_LEAVING || peer->call_count || !rml_list_empty(&peer->answers) || peer->queued_count)
+        if (peer->state != PEER_LEAVING || peer_waits(peer) || peer->call_count || !rml_list_empty(&peer->answers) ||
+            peer->queued_count)
                 return;
         if (peer->bye_id) {
                 uint64_t id = peer->bye_id;
@@ -389,6 +427,15 @@ void peer_goaway(struct peer *peer, Ramal__V1__Code reason, const char *text, ui
 void core_peer_lost(struct peer *peer) {
         peer_end(peer, PEER_END_LOST, "connection lost");
         core_settle(peer->core);
+}
+
+struct peer *core_next_reading(struct core *core) {
+        struct rml_list *first = rml_list_first(&core->readings);
+
+        if (!first)
+                return NULL;
+        rml_list_remove(first);
+        return rml_list_entry(first, struct peer, reading_link);
 }
 
 struct peer *core_next_closed(struct core *core) {

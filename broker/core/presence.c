@@ -67,3 +67,26 @@ void presence_name(struct core *core, struct group *group) {
         publish_event(core, rml_span_of(subject), made, &event.base);
         arena_deinit(&arena);
 }
+
+void presence_stall(struct core *core, const struct interest *interest, uint64_t waited_ns) {
+        Ramal__Api__V1__StallEvent event;
+        Ramal__Api__V1__Peer line;
+        struct arena arena;
+        char subject[64];
+        bool made;
+
+        ramal__api__v1__stall_event__init(&event);
+        snprintf(subject, sizeof(subject), "$SYS.stall.%" PRIu64, interest->peer->id);
+        if (!describe_shows(interest->peer) || !publish_own_wanted(core, rml_span_of(subject)))
+                return;
+        arena_init(&arena, arena_max(core));
+        made = describe_peer(interest->peer, &arena, &line) == 0;
+        event.peer = &line;
+        event.sid = interest->sid;
+        event.pattern = describe_text(interest->pattern);
+        event.queued_messages = interest->ledger.queued;
+        event.queued_bytes = interest->queued_bytes;
+        event.waited_us = waited_ns / 1000;
+        publish_event(core, rml_span_of(subject), made, &event.base);
+        arena_deinit(&arena);
+}

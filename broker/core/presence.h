@@ -10,4 +10,7 @@ void presence_peer(struct core *, struct peer *, bool gone);
 /* The name may have changed hands; nothing is published if it has not. Sets group->owner_told. */
 void presence_name(struct core *, struct group *);
 
+/* A `block` interest was demoted: its oldest message had waited for so long. */
+void presence_stall(struct core *, const struct interest *, uint64_t waited_ns);
+
 #endif

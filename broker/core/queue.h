@@ -8,20 +8,33 @@
 #include "message.h"
 
 struct call;
+struct expiry;
 struct interest;
 struct peer;
+struct pin;
 
 /* A message that waits. */
 struct delivery {
         struct rml_list link;          /* in the interest's queue */
-        struct rml_table_node subject; /* in its table of subjects, under `latest` */
+        union {
+                struct rml_table_node subject; /* in its table of subjects, under `latest`: if `newest` */
+                struct rml_list same;          /* else: in the ring of older ones of its subject */
+                struct rml_list block_link;    /* in one of struct block's lists, under `block` */
+        };
+        struct delivery *older;        /* of the newest of its subject: the next one, or NULL */
         struct body *body;
         struct call *call;             /* NULL for a publish */
         uint64_t ordinal, seq;
         uint64_t replaced, replaced_last; /* so many stood here before; the newest number that it stands for */
         uint64_t token;                /* of a tapped one, with its flags */
         uint32_t flags;
-        bool moved;
+        bool moved, redelivered;
+        bool newest;                   /* of its subject here */
+        bool held;                     /* counts in body->blocks */
+        uint64_t since_ns;             /* when it began to wait */
+        struct rml_list share_link;    /* of another uid's: in what that has queued here */
+        struct pin *pin;               /* its key stays with this member; NULL: it has none */
+        struct expiry *expiry;         /* its timer; NULL: it does not expire */
 };
 
 struct delivery *queue_front(const struct interest *);
@@ -30,14 +43,13 @@ void queue_put(struct interest *, struct delivery *, bool front);
 void queue_unlink(struct interest *, struct delivery *);
 void delivery_free(struct delivery *);
 
-/* The budgets above the window, for deliveries and replies alike: which one stands in the way of queueing `message`
- * for that peer, once `less` bytes are out of its queues and `freed` out of the broker's? */
-Ramal__V1__Why budget_bound(const struct peer *, const struct message *, uint64_t less, uint64_t freed);
-void budget_add(struct peer *, size_t charge);
-void budget_remove(struct peer *, size_t charge);
-
-/* Which bound stands in the way of queueing it? WHY_NONE: none. */
+/* `latest`: it takes the place of a queued one of its subject and sender, if its sender's share and the bounds let
+ * it. */
+bool queue_replace_own(struct interest *, struct message *);
+/* Which bound stands in the way of queueing it? Of a call: in the window. WHY_NONE: none. */
 Ramal__V1__Why queue_bound(const struct interest *, const struct message *);
+/* The same for one that comes from another member of the group: a `block` queue takes it over its window. */
+Ramal__V1__Why queue_bound_moved(const struct interest *to, const struct message *);
 /* Drops a queued message, and tells the caller of a call that nobody will answer. */
 void queue_drop(struct interest *, struct delivery *, Ramal__V1__Why why);
 /* Drops one that was numbered and is not queued. */

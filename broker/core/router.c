@@ -5,6 +5,8 @@
 #include <stdio.h>
 
 #include "call.h"
+#include "credit.h"
+#include "expiry.h"
 #include "hello.h"
 #include "later.h"
 #include "bounds.h"
@@ -62,27 +64,37 @@ static bool only_broker(uint32_t kind) {
 
 /* ---- data ---- */
 
+static void answer_refused(struct peer *peer, uint64_t id, struct refusal *refusal) {
+        refusal->id = id;
+        refusal->publish = peer->publishes;
+        answer_refusal(peer, refusal);
+}
+
 static void route_publish(struct peer *peer, uint64_t id, const struct rml_raw *raw, const struct rml_data *data,
                           struct message *message) {
-        struct refusal refusal = {0};
+        struct refusal refusal;
         bool receipt = data->flags & RAMAL__V1__DATA_FLAG__DATA_FLAG_RECEIPT;
         const char *later;
 
         if (receipt != (id != 0)) {
-                malformed(peer, raw, 0, receipt ? "a PUBLISH with RECEIPT needs an id" : "a PUBLISH without RECEIPT has no id");
+                malformed(peer, raw, 0,
+                          receipt ? "a PUBLISH with RECEIPT needs an id" : "a PUBLISH without RECEIPT has no id");
                 return;
         }
         peer->publishes++;
+        if (!credit_fits(peer, message->charge)) { /* first of all: it takes nothing, and nothing comes back */
+                credit_refuse(peer, &refusal);
+                answer_refused(peer, id, &refusal);
+                return;
+        }
         later = data->hop_len ? later_in_data(RML_PUBLISH, data) : NULL;
         if (later)
                 refusal = (struct refusal){.code = RAMAL__V1__CODE__CODE_UNSUPPORTED, .text = later};
-        if (later || refuse_sizes(peer->core, data, &refusal)) {
-                refusal.id = id;
-                refusal.publish = peer->publishes;
-                answer_refusal(peer, &refusal);
-                return;
-        }
-        publish_from(peer, id, data, message);
+        message->expires_ns = data->time_left_us ? expiry_at(peer->core, data->time_left_us) : 0;
+        if (later || refuse_sizes(peer, data, &refusal) || publish_from(peer, id, data, message, &refusal))
+                answer_refused(peer, id, &refusal);
+        if (!message->held)
+                credit_pass(peer, message->charge);
 }
 
 static void route_call(struct peer *peer, uint64_t id, const struct rml_data *data, struct message *message) {
@@ -93,7 +105,7 @@ static void route_call(struct peer *peer, uint64_t id, const struct rml_data *da
                 refusal = (struct refusal){.code = RAMAL__V1__CODE__CODE_UNSUPPORTED, .text = later};
         else if (peer->state != PEER_OPEN)
                 refusal = (struct refusal){.code = RAMAL__V1__CODE__CODE_INVALID, .text = "no new calls after BYE"};
-        if (refusal.text || refuse_sizes(peer->core, data, &refusal) || refuse_send(peer, data->subject, true, &refusal))
+        if (refusal.text || refuse_sizes(peer, data, &refusal) || refuse_send(peer, data->subject, true, &refusal))
                 refuse_status(peer, id, &refusal);
         else
                 call_start(peer, id, data, message);
@@ -109,13 +121,19 @@ static void route_data(struct peer *peer, const struct rml_raw *raw, const struc
                 return;
         }
         message = (struct message){
-                .sender = {peer->sender_field, peer->sender_len},
-                .tail = data.tail,
+                .sender = &peer->sender,
+                .tail = {data.tail.data, data.tail.len}, /* the halves: as a whole it is not yet there to be read */
                 .subject = data.subject,
                 .charge = raw->len,
                 .blob = raw->blob,
                 .receivers = 1,
+                .from = peer,
+                .account = peer->account,
         };
+        if (data.key.len) {
+                message.keyed = true;
+                message.key = rml_hash(&peer->core->config.seed, data.key.data, data.key.len);
+        }
         switch (frame->kind) {
         case RML_PUBLISH:
                 route_publish(peer, frame->id, raw, &data, &message);
@@ -149,7 +167,7 @@ static void route_bye(struct peer *peer, uint64_t id, const Ramal__V1__Bye *bye)
                 return;
         }
         if (bye->drain) {
-                peer_drain(peer, id, drain_ns ? drain_ns : peer->core->config.limits.flush_timeout_ns);
+                peer_drain(peer, id, drain_ns ? drain_ns : peer->account->limits->flush_timeout_ns);
                 return;
         }
         peer->bye = true;
@@ -166,7 +184,8 @@ static void route_opened(struct peer *peer, const struct rml_raw *raw, const str
                 if (peer->state != PEER_OPEN)
                         answer_status(peer, control->id, RAMAL__V1__CODE__CODE_INVALID, "no new interests after BYE");
                 else
-                        subscribe_start(peer, control->id, (const Ramal__V1__Subscribe *)(const void *)control->message);
+                        subscribe_start(peer, control->id,
+                                        (const Ramal__V1__Subscribe *)(const void *)control->message);
                 break;
         case RML_UNSUBSCRIBE:
                 subscribe_end(peer, control->id, (const Ramal__V1__Unsubscribe *)(const void *)control->message);
@@ -184,6 +203,7 @@ static void route_opened(struct peer *peer, const struct rml_raw *raw, const str
                 route_credit(peer, raw, (const Ramal__V1__Credit *)(const void *)control->message);
                 break;
         case RML_PING:
+                credit_tell_all(peer); /* before its PONG: who finds no room asks, and knows */
                 answer_now(peer, RML_PONG, control->id, &pong.base);
                 break;
         case RML_BYE:

@@ -21,11 +21,14 @@ static bool subscribe_check(struct peer *peer, const Ramal__V1__Subscribe *subsc
         const char *why = rml_subject_check(pattern, subscribe->name ? RML_NAME : RML_PATTERN);
         const char *later = later_in_control(RML_SUBSCRIBE, &subscribe->base);
 
+        if (peer->inspect)
+                return refuse_inspect(ret);
         *ret = (struct refusal){.code = RAMAL__V1__CODE__CODE_INVALID};
         if (!subscribe->sid)
                 ret->text = "SUBSCRIBE.sid must not be 0";
         else if (interest_find(peer, subscribe->sid))
-                *ret = (struct refusal){.code = RAMAL__V1__CODE__CODE_EXISTS, .text = "SUBSCRIBE.sid is in use on this connection"};
+                *ret = (struct refusal){.code = RAMAL__V1__CODE__CODE_EXISTS,
+                                        .text = "SUBSCRIBE.sid is in use on this connection"};
         else if (later)
                 *ret = (struct refusal){.code = RAMAL__V1__CODE__CODE_UNSUPPORTED, .text = later};
         else if (why)
@@ -41,7 +44,8 @@ static bool subscribe_check(struct peer *peer, const Ramal__V1__Subscribe *subsc
         else if (subscribe->tap && (subscribe->serve || subscribe->name || *subscribe->group || subscribe->overflow))
                 ret->text = "a tap is alone: it neither serves nor is in a group, and its overflow rule is drop_old";
         else if (subscribe->tap && !peer_may_tap(peer))
-                *ret = (struct refusal){.code = RAMAL__V1__CODE__CODE_DENIED, .text = "only root and the broker's own user may tap"};
+                *ret = (struct refusal){.code = RAMAL__V1__CODE__CODE_DENIED,
+                                        .text = "only root and the broker's own user may tap"};
         else if (subscribe->tap)
                 return false; /* '$' subjects too */
         else if (!*subscribe->group && subscribe->policy != RAMAL__V1__POLICY__POLICY_LEAST_PENDING)
@@ -77,8 +81,29 @@ static void refuse_join(struct peer *peer, uint64_t id, const struct group_refus
         answer_status(peer, id, refusal->code, text);
 }
 
+/* Has its connection, or its uid, as many as it may have? */
+static bool subscribe_full(const struct peer *peer, const Ramal__V1__Subscribe *subscribe, enum limit *ret) {
+        const struct account *account = peer->account;
+        const struct core_limits *limits = account->limits;
+
+        if (account->own) {
+                *ret = LIMIT_OWN_INTERESTS;
+                return peer->interest_count >= limits->own_interests;
+        }
+        if (peer->interest_count >= limits->interests)
+                *ret = LIMIT_INTERESTS;
+        else if (account->interests >= limits->uid_interests)
+                *ret = LIMIT_UID_INTERESTS;
+        else if (subscribe->name && peer->name_count >= limits->names)
+                *ret = LIMIT_NAMES;
+        else if (subscribe->name && account->names >= limits->uid_names)
+                *ret = LIMIT_UID_NAMES;
+        else
+                return false;
+        return true;
+}
+
 void subscribe_start(struct peer *peer, uint64_t id, const Ramal__V1__Subscribe *subscribe) {
-        const struct core_limits *limits = &peer->core->config.limits;
         struct interest_wish wish = {
                 .sid = subscribe->sid,
                 .pattern = subscribe->pattern,
@@ -100,6 +125,7 @@ void subscribe_start(struct peer *peer, uint64_t id, const Ramal__V1__Subscribe 
         struct group_refusal refused;
         struct refusal refusal;
         struct interest *interest, *replaced;
+        enum limit limit;
         uint64_t queued;
         int r;
 
@@ -107,12 +133,8 @@ void subscribe_start(struct peer *peer, uint64_t id, const Ramal__V1__Subscribe 
                 refuse_status(peer, id, &refusal);
                 return;
         }
-        if (peer->interest_count >= (peer->account->own ? limits->own_interests : limits->interests)) {
-                refuse_limit(peer, id, LIMIT_INTERESTS);
-                return;
-        }
-        if (subscribe->name && !peer->account->own && peer->name_count >= limits->names) {
-                refuse_limit(peer, id, LIMIT_NAMES);
+        if (subscribe_full(peer, subscribe, &limit)) {
+                refuse_limit(peer, id, limit);
                 return;
         }
         interest = interest_new(peer, &wish);
@@ -130,8 +152,10 @@ void subscribe_start(struct peer *peer, uint64_t id, const Ramal__V1__Subscribe 
         subscribed.queued = queued;
         answer_control(peer, RML_SUBSCRIBED, id, &subscribed.base);
         interest->since = ++peer->core->ordinal;
-        if (replaced)
+        if (replaced) {
+                input_moved(peer, replaced->ledger.queued);
                 group_replaced(replaced);
+        }
         /* Whoever waits for a service learns here that there is one more; names have events of their own. */
         if (subscribe->serve && !subscribe->name) {
                 rml_list_remove(&peer->presence_link);
@@ -151,6 +175,8 @@ void subscribe_end(struct peer *peer, uint64_t id, const Ramal__V1__Unsubscribe 
                 answer_status(peer, id, RAMAL__V1__CODE__CODE_NOT_FOUND, "no such sid on this connection");
                 return;
         }
+        if (interest->gang)
+                input_moved(peer, interest->ledger.queued);
         interest_end(interest, RAMAL__V1__WHY__WHY_ENDED);
         answer_status(peer, id, RAMAL__V1__CODE__CODE_OK, NULL);
 }

@@ -3,7 +3,8 @@
 
 #include "interest.h"
 
-void tap_show(struct core *core, struct rml_span subject, const struct message *message, uint32_t flags, uint64_t token) {
+void tap_show(struct core *core, struct rml_span subject, const struct message *message, uint32_t flags,
+              uint64_t token) {
         const struct topic_route *route;
         struct message seen = *message;
         const char *why;
@@ -18,7 +19,7 @@ void tap_show(struct core *core, struct rml_span subject, const struct message *
         for (size_t i = 0; i < route->count; i++) {
                 struct interest *interest = route->slots[i]->owner;
 
-                if (!interest->peer->lost)
+                if (interest_hears(interest))
                         interest_offer(interest, &seen, NULL);
         }
         message_done(&seen);

@@ -338,20 +338,24 @@ static int walk(struct topics *topics, enum topic_role role, const struct cut *c
         return 0;
 }
 
-static int by_ordinal(const void *a, const void *b) {
-        const struct topic_slot *left = *(struct topic_slot *const *)a, *right = *(struct topic_slot *const *)b;
-
-        return left->ordinal < right->ordinal ? -1 : left->ordinal > right->ordinal;
+static bool slot_after(const struct topic_slot *left, const struct topic_slot *right) {
+        return left->kin != right->kin ? left->kin > right->kin : left->ordinal > right->ordinal;
 }
 
-/* Sorts what the scratch route has from `first` on. Each pattern's own slots are in order already. */
+static int by_kin(const void *a, const void *b) {
+        const struct topic_slot *left = *(struct topic_slot *const *)a, *right = *(struct topic_slot *const *)b;
+
+        return slot_after(left, right) - slot_after(right, left);
+}
+
+/* Sorts what the scratch route has from `first` on. */
 static void sort_from(struct topics *topics, size_t first) {
         struct topic_slot **slots = topics->scratch->slots;
         size_t count = topics->scratch->count;
 
         for (size_t i = first + 1; i < count; i++) {
-                if (slots[i - 1]->ordinal > slots[i]->ordinal) {
-                        qsort(slots + first, count - first, sizeof(struct topic_slot *), by_ordinal);
+                if (slot_after(slots[i - 1], slots[i])) {
+                        qsort(slots + first, count - first, sizeof(struct topic_slot *), by_kin);
                         return;
                 }
         }

@@ -27,24 +27,26 @@ struct topic_slot {
         struct topic_node *node; /* NULL = not in the index */
         void *owner;             /* the caller's */
         uint64_t ordinal;        /* the order in which they were added */
+        uint64_t kin;            /* the caller's, set before: in a route of PUBLISH, gangs of one kin stand together */
         enum topic_role role;
 };
 
 enum topic_verb { TOPIC_PUBLISH, TOPIC_CALL, TOPIC_TAPPED, TOPIC_VERBS };
 
-/* Whom a message goes to. PUBLISH: subscribers, then gangs, each in the order they were added. CALL: server gangs, the
- * most specific pattern first. TAPPED: taps, in the order they were added. */
+/* Whom a message goes to. PUBLISH: subscribers in the order they were added, then gangs by kin, and in that order.
+ * CALL: server gangs, the most specific pattern first. TAPPED: taps, in the order they were added. */
 struct topic_route {
         size_t count;
         struct topic_slot *slots[];
 };
 
-/* Returns owned or NULL. cache_bytes bounds the memory of the cache, which takes between half and all of it, at once (the
- * kernel gives the pages as they are used); below 4 KiB there is no cache. */
+/* Returns owned or NULL. cache_bytes bounds the memory of the cache, which takes between half and all of it, at once
+ * (the kernel gives the pages as they are used); below 4 KiB there is no cache. */
 struct topics *topics_new(const struct rml_seed *, size_t cache_bytes);
 struct topics *topics_free(struct topics *); /* no slot may be left */
 
-/* pattern: well-formed. Returns 0 or -ENOMEM (nothing changed). slot: embedded by the caller, all zero. */
+/* pattern: well-formed. Returns 0 or -ENOMEM (nothing changed). slot: embedded by the caller, all zero but for
+ * `kin`. */
 int topics_add(struct topics *, struct rml_span pattern, enum topic_role, struct topic_slot *slot, void *owner);
 void topics_remove(struct topics *, struct topic_slot *); /* no-op for one that is not in */
 

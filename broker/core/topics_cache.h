@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Whole routes by verb and subject. A ring of bytes in which a new record overwrites the oldest ones, and an index of
- * hashes into it: the memory is fixed, nothing is allocated after the start, and whatever strangers ask for, a miss costs
- * one record written. Dropping everything is one store. */
+ * hashes into it: the memory is fixed, nothing is allocated after the start, and whatever strangers ask for, a miss
+ * costs one record written. Dropping everything is one store. */
 #ifndef RAMAL_TOPICS_CACHE_H
 #define RAMAL_TOPICS_CACHE_H
 
@@ -29,8 +29,8 @@ struct topics_cache {
 int topics_cache_init(struct topics_cache *, size_t bytes);
 void topics_cache_deinit(struct topics_cache *);
 
-/* hash: of the subject, under a seed of the verb's own. Returns NULL if it is not there. A route is valid until the next
- * put or drop. */
+/* hash: of the subject, under a seed of the verb's own. Returns NULL if it is not there. A route is valid until the
+ * next put or drop. */
 const struct topic_route *topics_cache_find(const struct topics_cache *, uint64_t hash, enum topic_verb,
                                             struct rml_span subject);
 /* Takes a copy of what was not found, if it is short enough. */

@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/inotify.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -17,14 +19,23 @@
 #define ACCEPTS_PER_TURN 64 /* so that a flood of connections leaves room for those that are there */
 #define PAUSE_NS UINT64_C(1000000000)
 
-/* Any descriptor will do, and this one is there everywhere. */
-static void fill_reserves(struct listeners *all) {
-        while (all->reserve_count < LISTENER_RESERVES) {
+/* Any descriptor will do, and this one is there everywhere. Returns true when none is missing. */
+static bool fill_reserves(struct listeners *all) {
+        size_t want = LISTENER_RESERVES + all->kept - all->kept_used;
+        while (all->reserve_count < want) {
                 int fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
                 if (fd < 0)
-                        return;
+                        return false;
                 all->reserves[all->reserve_count++] = fd;
         }
+        while (all->reserve_count > want)
+                close(all->reserves[--all->reserve_count]);
+        return true;
+}
+
+void listeners_keep(struct listeners *all, size_t kept) {
+        all->kept = kept < LISTENER_KEPT_MAX ? kept : LISTENER_KEPT_MAX;
+        fill_reserves(all);
 }
 
 int listeners_init(struct listeners *all, struct loop *loop, struct log *log, struct failure *failure) {
@@ -207,43 +218,6 @@ static void pause_all(struct listeners *all) {
         all->resume_ns = loop_now() + PAUSE_NS;
 }
 
-/* When it begins, and then no more often than once a second, however often it comes and goes. */
-static void tell_full(struct listener *listener, int error) {
-        struct listeners *all = listener->all;
-        uint64_t now = loop_now();
-        char why[80];
-        if (!all->full && (all->told_ns == 0 || now - all->told_ns >= PAUSE_NS)) {
-                const char *hint = error == EMFILE   ? "new connections are refused; raise LimitNOFILE or ulimit -n"
-                                   : error == ENFILE ? "new connections are refused; raise fs.file-max"
-                                                     : "new connections wait";
-                log_event(all->log, LOG_LEVEL_WARNING,
-                          error == EMFILE || error == ENFILE ? "no-descriptors" : "no-accept",
-                          LOG_TEXT("address", listener->address),
-                          LOG_TEXT("error", failure_errno(error, why, sizeof(why))), LOG_TEXT("hint", hint));
-                all->told_ns = now;
-        }
-        all->full = true;
-}
-
-/* No descriptor for a connection that waits. A reserve makes room to tell it so; when there is none, or it is another
- * error, we look away for a while, or the loop would spin on a socket that stays readable. Returns false then. */
-static bool refuse_one(struct listener *listener, int error) {
-        struct listeners *all = listener->all;
-        tell_full(listener, error);
-        int fd = -1;
-        if (all->reserve_count > 0 && (error == EMFILE || error == ENFILE)) {
-                close(all->reserves[--all->reserve_count]);
-                fd = accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-                if (fd >= 0)
-                        all->refuse(all->user, listener, fd);
-                fill_reserves(all);
-        }
-        if (fd >= 0 && all->reserve_count > 0)
-                return true;
-        pause_all(all);
-        return false;
-}
-
 /* Errors of the connection that came, not of the listener: the next one may be good. */
 static bool of_the_connection(int error) {
         switch (error) {
@@ -264,6 +238,80 @@ static bool of_the_connection(int error) {
         }
 }
 
+/* What to do about it; *value: of the limit of descriptors, where it is that one. */
+static const char *hint_of(int error, uint64_t *value) {
+        struct rlimit limit;
+        *value = 0;
+        if (error == EMFILE && getrlimit(RLIMIT_NOFILE, &limit) == 0)
+                *value = limit.rlim_cur;
+        return error == EMFILE   ? "new connections are refused; raise LimitNOFILE or ulimit -n"
+               : error == ENFILE ? "new connections are refused; raise fs.file-max"
+                                 : "new connections wait";
+}
+
+/* When it begins, and then no more often than once a second, however often it comes and goes. */
+static void tell_full(struct listener *listener, int error) {
+        struct listeners *all = listener->all;
+        uint64_t now = loop_now(), value;
+        char why[80];
+        if (!all->full && (all->told_ns == 0 || now - all->told_ns >= PAUSE_NS)) {
+                const char *hint = hint_of(error, &value);
+                log_event(all->log, LOG_LEVEL_WARNING,
+                          error == EMFILE || error == ENFILE ? "no-descriptors" : "no-accept",
+                          LOG_TEXT("address", listener->address),
+                          LOG_TEXT("error", failure_errno(error, why, sizeof(why))), LOG_TEXT("hint", hint),
+                          LOG_TEXT(value ? "limit" : NULL, "RLIMIT_NOFILE"), LOG_NUMBER("value", value));
+                all->told_ns = now;
+        }
+        all->full = error;
+}
+
+/* No descriptor for a connection that may wait (the kernel asks for one before it looks whether there is any). A
+ * reserve makes room to see it: then it gets the place of somebody who only lingers, or a kept one, or is told. Returns
+ * false when there is nothing more to do, or nothing to do it with. */
+static bool accept_on_reserve(struct listener *listener, int error) {
+        struct listeners *all = listener->all;
+        struct sockaddr_storage from;
+        socklen_t len = sizeof(from);
+        if (all->reserve_count == 0)
+                return false;
+        close(all->reserves[--all->reserve_count]);
+        int fd = accept4(listener->fd, (struct sockaddr *)&from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd < 0) {
+                int second = errno;
+                fill_reserves(all);
+                errno = second;
+                return false;
+        }
+        all->room(all->user);
+        enum listener_place place = LISTENER_FREE;
+        if (!fill_reserves(all)) {
+                tell_full(listener, error);
+                place = all->kept_used < all->kept && all->reserve_count > 0 ? LISTENER_KEPT : LISTENER_NONE;
+                if (all->reserve_count > 0) /* so that who it is can be looked up in /proc */
+                        close(all->reserves[--all->reserve_count]);
+        }
+        all->kept_used += all->accept(all->user, listener, fd, (const struct sockaddr *)&from, len, place);
+        fill_reserves(all);
+        return true;
+}
+
+/* An error of the listener itself. Returns true if it can go on. When nothing helps we look away for a while, or the
+ * loop would spin on a socket that stays readable. */
+static bool accept_failed(struct listener *listener, int error) {
+        struct listeners *all = listener->all;
+        errno = error;
+        if ((error == EMFILE || error == ENFILE) && accept_on_reserve(listener, error))
+                return true;
+        if (errno == EAGAIN)
+                return false;
+        if (of_the_connection(errno))
+                return true;
+        tell_full(listener, error);
+        pause_all(all);
+        return false;
+}
+
 /* It would only report its end for ever. */
 static void give_up(struct listener *listener) {
         log_event(listener->all->log, LOG_LEVEL_ERROR, "listener-lost", LOG_TEXT("address", listener->address),
@@ -282,17 +330,59 @@ static void accept_some(void *user, unsigned events) {
                         fill_reserves(all);
                 int fd = accept4(listener->fd, (struct sockaddr *)&from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
                 if (fd >= 0) {
-                        all->full = false;
-                        all->accept(all->user, listener, fd, (const struct sockaddr *)&from, len);
+                        all->full = 0;
+                        all->accept(all->user, listener, fd, (const struct sockaddr *)&from, len, LISTENER_FREE);
                 } else if ((events & LOOP_HANGUP) && (errno == EAGAIN || errno == EINVAL)) {
                         give_up(listener);
                         return;
                 } else if (errno == EAGAIN) {
                         return;
-                } else if (!of_the_connection(errno) && !refuse_one(listener, errno)) {
+                } else if (!of_the_connection(errno) && !accept_failed(listener, errno)) {
                         return;
                 }
         }
+}
+
+/* Something has happened to one of the paths. Connections go on, but nobody finds us any more. */
+static void on_watch(void *user, unsigned events) {
+        struct listeners *all = user;
+        char ignored[4096];
+        (void)events;
+        while (read(all->watch.fd, ignored, sizeof(ignored)) > 0)
+                ;
+        rml_list_each(link, &all->list) {
+                struct listener *listener = rml_list_entry(link, struct listener, link);
+                if (!listener->has_path || listener->gone || unixpath_in_place(&listener->path))
+                        continue;
+                listener->gone = true;
+                log_event(all->log, LOG_LEVEL_WARNING, "socket-gone", LOG_TEXT("address", listener->address),
+                          LOG_TEXT("hint", "somebody has removed or replaced the socket; connections go on, and "
+                                           "newcomers need a restart of the broker"));
+        }
+}
+
+static void watch_paths(struct listeners *all) {
+        if (all->watch.added)
+                return;
+        int fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+        if (fd < 0)
+                return;
+        if (loop_add(all->loop, &all->watch, fd, LOOP_READ, on_watch, all) < 0) {
+                close(fd);
+                return;
+        }
+        rml_list_each(link, &all->list) {
+                const struct listener *listener = rml_list_entry(link, struct listener, link);
+                if (listener->has_path)
+                        inotify_add_watch(fd, listener->path.path, IN_ATTRIB | IN_MOVE_SELF | IN_DELETE_SELF);
+        }
+}
+
+static void unwatch_paths(struct listeners *all) {
+        if (!all->watch.added)
+                return;
+        loop_remove(all->loop, &all->watch);
+        close(all->watch.fd);
 }
 
 int listeners_start(struct listeners *all, struct failure *failure) {
@@ -306,11 +396,13 @@ int listeners_start(struct listeners *all, struct failure *failure) {
                         return failure_set(failure, EXIT_SYSTEM, "cannot wait for %s: %s", listener->address,
                                            failure_errno(r, why, sizeof(why)));
         }
+        watch_paths(all);
         return 0;
 }
 
-void listeners_resume(struct listeners *all, uint64_t now, bool closed) {
-        if (closed && all->full)
+void listeners_resume(struct listeners *all, uint64_t now, bool closed, size_t kept_used) {
+        all->kept_used = kept_used;
+        if (closed)
                 fill_reserves(all);
         if (!all->paused || (!closed && now < all->resume_ns))
                 return;
@@ -323,6 +415,7 @@ void listeners_resume(struct listeners *all, uint64_t now, bool closed) {
 }
 
 void listeners_stop(struct listeners *all) {
+        unwatch_paths(all);
         rml_list_each(link, &all->list) {
                 struct listener *listener = rml_list_entry(link, struct listener, link);
                 loop_remove(all->loop, &listener->source);

@@ -16,7 +16,8 @@
 
 #define LISTENER_ADDRESS_BYTES 384u
 #define LISTENERS_MAX 64u
-#define LISTENER_RESERVES 8u
+#define LISTENER_RESERVES 2u  /* descriptors to tell a newcomer with that there is no other, and to look up who it is */
+#define LISTENER_KEPT_MAX 64u /* and for those who come to see why */
 
 struct listener {
         struct rml_list link;
@@ -25,6 +26,7 @@ struct listener {
         int fd;
         bool local;     /* a Unix socket: its peers have a uid */
         bool inherited; /* neither its path nor its mode is our business */
+        bool gone;      /* somebody has taken its path away; it is told */
         bool dead;      /* somebody who shares it has shut it down */
         bool has_path;
         struct unixpath path;
@@ -32,25 +34,34 @@ struct listener {
         char address[LISTENER_ADDRESS_BYTES]; /* for people: as it was given, with the real port */
 };
 
-/* A connection: fd is the callee's. from: its address. */
-typedef void (*listener_accept_fn)(void *user, struct listener *, int fd, const struct sockaddr *from, socklen_t len);
-/* One that cannot be kept because there is no descriptor left; fd is the callee's. */
-typedef void (*listener_refuse_fn)(void *user, struct listener *, int fd);
+enum listener_place {
+        LISTENER_FREE,
+        LISTENER_KEPT, /* no descriptor is left but those that are kept: it may stay if they are for its like */
+        LISTENER_NONE, /* none at all: it can only be told so; all->full is the error */
+};
+
+/* A connection: fd is the callee's. from: its address. Returns true if it stays on a kept descriptor. */
+typedef bool (*listener_accept_fn)(void *user, struct listener *, int fd, const struct sockaddr *from, socklen_t len,
+                                   enum listener_place);
+/* A descriptor is wanted: closes connections that only linger. */
+typedef void (*listener_room_fn)(void *user);
 
 struct listeners {
         struct loop *loop;
         struct log *log;
         listener_accept_fn accept;
-        listener_refuse_fn refuse;
+        listener_room_fn room;
         void *user;
         struct rml_list list;
         size_t count;
-        int reserves[LISTENER_RESERVES]; /* given up when there is no other descriptor, so that clients can be told */
+        struct loop_source watch; /* of the paths, by inotify; not there is no harm */
+        int reserves[LISTENER_RESERVES + LISTENER_KEPT_MAX]; /* given up when there is no other descriptor */
         size_t reserve_count;
-        bool full;          /* they were needed, for the last connection that came */
-        uint64_t told_ns;   /* when that was logged */
-        bool paused;        /* taken out of the loop */
-        uint64_t resume_ns; /* LOOP_NEVER, or when to try again */
+        size_t kept, kept_used; /* of them for the kept places; those that are taken */
+        int full;               /* 0, or the error that the last connection that came met: EMFILE, ENFILE */
+        uint64_t told_ns;       /* when that was logged */
+        bool paused;            /* taken out of the loop */
+        uint64_t resume_ns;     /* LOOP_NEVER, or when to try again */
 };
 
 /* Returns 0 or failure_set(). */
@@ -64,8 +75,10 @@ int listeners_open(struct listeners *, const struct rml_addr *, const struct uni
 int listeners_inherit(struct listeners *, int first, int count, struct failure *);
 
 int listeners_start(struct listeners *, struct failure *);
-/* closed: a descriptor was given back. May we accept again? */
-void listeners_resume(struct listeners *, uint64_t now_ns, bool closed);
+/* Keeps so many descriptors, at most LISTENER_KEPT_MAX, for connections that find no other. */
+void listeners_keep(struct listeners *, size_t kept);
+/* closed: a descriptor was given back. kept_used: kept ones that are in use. May we accept again? */
+void listeners_resume(struct listeners *, uint64_t now_ns, bool closed, size_t kept_used);
 
 /* No more connections: closes the sockets and takes their paths out of the file system. The locks stay. */
 void listeners_stop(struct listeners *);

@@ -21,8 +21,10 @@
 
 struct loop {
         int epoll;
-        int ready; /* events[] in use */
-        int next;  /* the one that is being dispatched */
+        int ready;      /* events[] in use */
+        int next;       /* the one that is being dispatched */
+        size_t sources; /* added */
+        size_t streak;  /* events of full batches in a row */
         uint64_t spin_ns;
         unsigned short_sleeps;
         struct epoll_event events[BATCH];
@@ -61,6 +63,7 @@ int loop_add(struct loop *loop, struct loop_source *source, int fd, unsigned eve
         if (epoll_ctl(loop->epoll, EPOLL_CTL_ADD, fd, &event) < 0)
                 return -errno;
         *source = (struct loop_source){.fd = fd, .events = (uint16_t)events, .added = true, .fn = fn, .user = user};
+        loop->sources++;
         return 0;
 }
 
@@ -83,6 +86,7 @@ void loop_remove(struct loop *loop, struct loop_source *source) {
                 loop->events[source->pending - 1].data.ptr = NULL;
         source->pending = 0;
         source->added = false;
+        loop->sources--;
 }
 
 uint64_t loop_now(void) {
@@ -155,8 +159,17 @@ int loop_wait(struct loop *loop, uint64_t deadline, uint64_t *now) {
         return n;
 }
 
+/* The kernel goes round among those that are ready (epoll_wait(2)): nobody comes up twice before all others did. So
+ * after as many events as there are sources everybody who was ready at the beginning has had a turn. */
+static bool more_ready(struct loop *loop) {
+        loop->streak = loop->ready == BATCH ? loop->streak + BATCH : 0;
+        if (loop->streak >= loop->sources)
+                loop->streak = 0;
+        return loop->streak > 0;
+}
+
 bool loop_dispatch(struct loop *loop) {
-        bool full = loop->ready == BATCH;
+        bool more = more_ready(loop);
         for (loop->next = 0; loop->next < loop->ready; loop->next++) {
                 const struct epoll_event *event = &loop->events[loop->next];
                 struct loop_source *source = event->data.ptr;
@@ -169,5 +182,5 @@ bool loop_dispatch(struct loop *loop) {
                 source->fn(source->user, events);
         }
         loop->ready = 0;
-        return full;
+        return more;
 }

@@ -49,7 +49,8 @@ uint64_t loop_now(void);
 /* Waits until something is ready or the deadline is over. Returns how many sources are ready (0 = none), or -errno.
  * *now is the time after the wait. */
 int loop_wait(struct loop *, uint64_t deadline_ns, uint64_t *now);
-/* Calls those that loop_wait() found. Returns true if it could not hold all of them: some may be ready still. */
+/* Calls those that loop_wait() found. Returns true if it could not hold all of them: some that were ready have not been
+ * called yet. They come first in the next turns, so that each gets its turn before anybody gets two. */
 bool loop_dispatch(struct loop *);
 
 #endif

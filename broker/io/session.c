@@ -13,11 +13,15 @@
  * keep everybody else waiting. */
 #define FLUSH_BYTES_MAX (1u << 20)
 #define FLUSH_SENDS_MAX 32
+#define STARVED_NS UINT64_C(20000000)
 
-int sessions_init(struct sessions *all, struct core *core, struct loop *loop) {
-        *all = (struct sessions){.core = core, .loop = loop};
+static void on_event(void *user, unsigned events);
+
+int sessions_init(struct sessions *all, struct core *core, struct loop *loop, uint64_t turn_bytes) {
+        *all = (struct sessions){.core = core, .loop = loop, .turn_bytes = turn_bytes, .starved_ns = LOOP_NEVER};
         rml_list_init(&all->list);
         rml_list_init(&all->writable);
+        rml_list_init(&all->starved);
         all->buffer = malloc(SESSION_READ_BYTES);
         return all->buffer ? 0 : -ENOMEM;
 }
@@ -32,26 +36,60 @@ static bool is_reading(const struct session *session) {
         return core_peer_reading(session->peer) && !session->ended;
 }
 
+/* The kernel has no memory for this call. That passes, but the socket stays ready meanwhile: we look away. */
+static bool starve(struct session *session, ssize_t error) {
+        struct sessions *all = session->all;
+        if (error != -ENOMEM && error != -ENOBUFS)
+                return false;
+        if (rml_list_empty(&all->starved))
+                all->starved_ns = loop_now() + STARVED_NS;
+        if (!rml_list_linked(&session->starved))
+                rml_list_push_back(&all->starved, &session->starved);
+        return true;
+}
+
+static int watch(struct session *session, unsigned events) {
+        struct loop *loop = session->all->loop;
+        if (session->hung && !(events & LOOP_READ)) { /* its end comes unasked, again and again */
+                loop_remove(loop, &session->source);
+                return 0;
+        }
+        return session->source.added ? loop_change(loop, &session->source, events)
+                                     : loop_add(loop, &session->source, session->fd, events, on_event, session);
+}
+
 /* What the loop should watch for. Where nothing goes out and nothing is read, nothing would ever change again. */
-static void update(struct session *session) {
+void session_update(struct session *session) {
         bool reading = is_reading(session);
         unsigned events = (reading ? LOOP_READ : 0u) | (session->blocked ? LOOP_WRITE : 0u);
-        if ((session->deaf && !reading) || loop_change(session->all->loop, &session->source, events) < 0)
+        if (rml_list_linked(&session->starved))
+                events = 0;
+        bool stuck = !reading && (session->deaf || session->hung) && core_peer_needs_output(session->peer);
+        if (stuck || watch(session, events) < 0)
                 core_peer_lost(session->peer);
 }
 
-/* Reads once. */
+/* Reads what it may in one turn. */
 static void receive(struct session *session) {
-        ssize_t n = rml_wire_recv(session->fd, session->all->buffer, SESSION_READ_BYTES);
-        if (n > 0) {
-                core_peer_input(session->peer, session->all->buffer, (size_t)n);
-        } else if (n == 0 && !session->deaf) {
-                session->ended = true;
-                core_peer_eof(session->peer);
-        } else if (n != -EAGAIN) {
-                session->ended = true;
-                core_peer_lost(session->peer);
+        struct sessions *all = session->all;
+        uint64_t left = all->turn_bytes;
+        while (left > 0 && is_reading(session)) {
+                size_t want = left < SESSION_READ_BYTES ? (size_t)left : SESSION_READ_BYTES;
+                ssize_t n = rml_wire_recv(session->fd, all->buffer, want);
+                if (n > 0) {
+                        core_peer_input(session->peer, all->buffer, (size_t)n);
+                } else if (n == 0) {
+                        session->ended = true;
+                        core_peer_eof(session->peer);
+                } else if (n != -EAGAIN && !starve(session, n)) {
+                        session->ended = true;
+                        core_peer_lost(session->peer);
+                }
+                if (n < (ssize_t)want)
+                        return;
+                left -= (uint64_t)n;
         }
+        all->filled = true;
 }
 
 static void on_event(void *user, unsigned events) {
@@ -61,33 +99,34 @@ static void on_event(void *user, unsigned events) {
                 rml_list_remove(&session->writable);
                 rml_list_push_back(&session->all->writable, &session->writable);
         }
+        /* Nobody is there any more; what they sent before they went is read first, while the core still wants it. */
+        if (events & LOOP_HANGUP)
+                session->hung = true;
         if ((events & (LOOP_READ | LOOP_HANGUP)) && is_reading(session))
                 receive(session);
-        /* Nobody is there any more. What they sent before they went is read first, while the core still wants it. */
-        if ((events & LOOP_HANGUP) && !is_reading(session))
-                core_peer_lost(session->peer);
-        update(session);
+        session_update(session);
 }
 
-int session_new(struct sessions *all, int fd, const struct core_origin *origin) {
+int session_new(struct sessions *all, int fd, const struct core_origin *origin, struct core_refusal *refusal) {
         struct session *session = calloc(1, sizeof(*session));
         if (!session)
                 return -ENOMEM;
         session->all = all;
         session->fd = fd;
-        int r = core_peer_add(all->core, origin, session, &session->peer);
+        session->reserved = origin->reserved;
+        rml_list_init(&session->writable);
+        rml_list_init(&session->starved);
+        int r = loop_add(all->loop, &session->source, fd, LOOP_READ, on_event, session);
+        if (r == 0)
+                r = core_peer_add(all->core, origin, session, &session->peer, refusal);
         if (r < 0) {
+                loop_remove(all->loop, &session->source);
                 free(session);
                 return r;
         }
-        r = loop_add(all->loop, &session->source, fd, LOOP_READ, on_event, session);
-        if (r < 0) {
-                core_peer_lost(session->peer); /* it comes out as closed at the end of this turn */
-                session->ended = true;
-        }
         rml_list_push_back(&all->list, &session->link);
-        rml_list_init(&session->writable);
         all->count++;
+        all->reserved += session->reserved;
         return 0;
 }
 
@@ -99,10 +138,9 @@ static size_t total(const struct rml_span *spans, size_t n) {
 }
 
 void session_flush(struct session *session) {
-        if (!session->source.added)
-                return;
         size_t sent = 0;
-        for (int i = 0; !session->blocked && !session->deaf; i++) {
+        bool starved = rml_list_linked(&session->starved);
+        for (int i = 0; !session->blocked && !session->deaf && !session->hung && !starved; i++) {
                 struct rml_span spans[RML_SPANS_MAX];
                 size_t n = core_peer_output(session->peer, spans, RML_SPANS_MAX);
                 if (n == 0)
@@ -112,20 +150,37 @@ void session_flush(struct session *session) {
                         break;
                 }
                 ssize_t r = rml_wire_send(session->fd, spans, n);
-                if (r < 0 && r != -EAGAIN) {
+                starved = starve(session, r);
+                if (r < 0 && r != -EAGAIN && !starved) {
                         session->deaf = true; /* a client that published and left at once is still read to its end */
                         break;
                 }
                 size_t taken = r < 0 ? 0 : (size_t)r;
-                session->blocked = taken < total(spans, n);
+                session->blocked = !starved && taken < total(spans, n);
                 if (taken > 0)
                         core_peer_sent(session->peer, taken);
                 sent += taken;
         }
-        update(session);
+        session_update(session);
 }
 
-void sessions_flush_writable(struct sessions *all) {
+static void retry_starved(struct sessions *all) {
+        struct rml_list *link, again;
+        rml_list_init(&again);
+        while ((link = rml_list_first(&all->starved))) {
+                rml_list_remove(link);
+                rml_list_push_back(&again, link);
+        }
+        all->starved_ns = LOOP_NEVER;
+        while ((link = rml_list_first(&again))) {
+                rml_list_remove(link);
+                session_flush(rml_list_entry(link, struct session, starved));
+        }
+}
+
+void sessions_flush_writable(struct sessions *all, uint64_t now) {
+        if (all->starved_ns <= now)
+                retry_starved(all);
         struct rml_list *link;
         while ((link = rml_list_first(&all->writable))) {
                 rml_list_remove(link);
@@ -149,7 +204,11 @@ struct session *session_free(struct session *session) {
         loop_remove(session->all->loop, &session->source);
         rml_list_remove(&session->link);
         rml_list_remove(&session->writable);
+        rml_list_remove(&session->starved);
+        if (rml_list_empty(&session->all->starved))
+                session->all->starved_ns = LOOP_NEVER;
         session->all->count--;
+        session->all->reserved -= session->reserved;
         core_peer_free(session->peer);
         end_connection(session);
         free(session);

@@ -11,7 +11,8 @@
 #include "core/core.h"
 #include "loop.h"
 
-#define SESSION_READ_BYTES (64u << 10) /* from one connection in one turn; fits the second-level cache */
+#define SESSION_READ_BYTES (64u << 10) /* with one call; fits the second-level cache */
+#define SESSION_TURN_BYTES_MAX (64u << 20)
 /* Asked of the kernel; it gives at most net.core.wmem_max, and only what is used. */
 #define SESSION_BUFFER_BYTES (1u << 20)
 
@@ -19,34 +20,43 @@
 struct sessions {
         struct core *core;
         struct loop *loop;
-        uint8_t *buffer; /* SESSION_READ_BYTES, one for all: an idle connection holds none */
+        uint8_t *buffer;     /* SESSION_READ_BYTES, one for all: an idle connection holds none */
+        uint64_t turn_bytes; /* read from one connection in one turn */
         struct rml_list list;
         struct rml_list writable; /* their socket takes bytes again: flush them at the end of the turn */
+        struct rml_list starved;  /* the kernel had no memory for them: to be tried again */
+        uint64_t starved_ns;      /* when; LOOP_NEVER = there are none */
         size_t count;
+        size_t reserved; /* of them, came in on a descriptor that was kept for them */
+        bool filled;     /* one has read all that it may in a turn since somebody set this to false */
 };
 
 struct session {
         struct rml_list link;
-        struct rml_list writable;
+        struct rml_list writable, starved;
         struct loop_source source;
         struct sessions *all;
         struct peer *peer;
         int fd;
         bool blocked; /* the socket took less than there was; waiting for LOOP_WRITE */
         bool deaf;    /* the other end takes nothing any more, but what it sent before is still read */
+        bool hung;    /* nor does it send: epoll would tell so for ever */
         bool ended;   /* its input has ended */
+        bool reserved;
 };
 
 /* Returns 0 or -ENOMEM. */
-int sessions_init(struct sessions *, struct core *, struct loop *);
+int sessions_init(struct sessions *, struct core *, struct loop *, uint64_t turn_bytes);
 void sessions_deinit(struct sessions *); /* all of them must be freed before */
 
-/* fd: taken if it succeeds. Returns 0 or -errno; -EDQUOT as core_peer_add(). */
-int session_new(struct sessions *, int fd, const struct core_origin *);
+/* fd: taken if it succeeds. Returns 0 or -errno; -EDQUOT and *refusal as core_peer_add(). */
+int session_new(struct sessions *, int fd, const struct core_origin *, struct core_refusal *refusal);
+/* Its peer came out of core_next_reading(). */
+void session_update(struct session *);
 /* Sends what there is for it, in as few calls as it takes. */
 void session_flush(struct session *);
-/* Those that can be written to again. */
-void sessions_flush_writable(struct sessions *);
+/* Those that can be written to again, or tried again. */
+void sessions_flush_writable(struct sessions *, uint64_t now_ns);
 /* Frees the peer and closes the socket. */
 struct session *session_free(struct session *);
 

@@ -19,7 +19,8 @@ int signals_init(struct signals *signals, struct loop *loop, signals_fn fn, void
         sigset_t set;
         *signals = (struct signals){.loop = loop, .fd = -1, .fn = fn, .user = user};
         const struct sigaction ignore = {.sa_handler = SIG_IGN};
-        if (sigaction(SIGPIPE, &ignore, NULL) < 0)
+        /* A log that reached the largest size of a file (RLIMIT_FSIZE) is an error of write(), not our end. */
+        if (sigaction(SIGPIPE, &ignore, NULL) < 0 || sigaction(SIGXFSZ, &ignore, NULL) < 0)
                 return -errno;
         sigemptyset(&set);
         sigaddset(&set, SIGTERM);

@@ -401,6 +401,10 @@ int unixpath_open(struct unixpath *unixpath, const char *path, const struct unix
         return 0;
 }
 
+bool unixpath_in_place(const struct unixpath *unixpath) {
+        return !unixpath->bound || is_still(unixpath->path, unixpath->dev, unixpath->ino);
+}
+
 void unixpath_hide(struct unixpath *unixpath) {
         if (!unixpath->bound)
                 return;

@@ -43,6 +43,8 @@ int unixpath_open(struct unixpath *, const char *path, const struct unixpath_rul
 /* Creates and checks only the directory, for a token file without a socket beside it. */
 int unixpath_directory(const char *path, const struct unixpath_rules *, struct failure *);
 
+/* Is our socket still where others look for it? */
+bool unixpath_in_place(const struct unixpath *);
 /* Takes the socket out of the file system, if it is still ours. */
 void unixpath_hide(struct unixpath *);
 /* And gives the lock back. failed: the start failed, so that a directory which we made goes too. */

@@ -11,7 +11,7 @@
  * function that blocks inside a callback lets all other messages wait meanwhile (they are kept, in order). Anything may
  * be cancelled inside any callback, the one that runs included; once a cancel function has returned, its callback will
  * not run. All functions may be called inside a callback, even ramal_close(), but for ramal_dispatch(), ramal_wait(),
- * ramal_run() and ramal_drain(): these answer -EDEADLK there.
+ * ramal_run() and ramal_drain(): these answer -EDEADLK there, and ramal_publish_block() may.
  *
  * Time. Deadlines are absolute CLOCK_MONOTONIC nanoseconds: ramal_in_ms(250). RAMAL_NEVER waits for ever, 0 does
  * not wait.
@@ -105,9 +105,13 @@ typedef struct ramal_options {
         ramal_state_fn on_state;
         ramal_refused_fn on_refused; /* publishes without receipt, and interests without on_state, that were refused.
                                       * NULL: the next ramal_dispatch(), _wait(), _run() or _sync() returns the errno */
-        ramal_conn_fn on_writable;   /* after a -EAGAIN: half of out_bytes_max is free again, and room for what did
-                                      * not fit */
+        ramal_conn_fn on_writable;   /* after -EAGAIN, or -EDEADLK of ramal_publish_block(): there is room again for
+                                      * what did not fit, in the output (and half of out_bytes_max is free) and in the
+                                      * publish credit. Not while ramal_publish_block() waits: afterwards */
         void *user;                  /* given to the three */
+        bool inspect;                /* to look at the broker and nothing else: requests to $SYS.api and
+                                      * ramal_sync(); all else is refused (-EACCES). ramald keeps a few places for such
+                                      * connections where all others are taken */
 } ramal_options;
 
 #ifndef __cplusplus
@@ -141,7 +145,9 @@ RAMAL_API int ramal_open_async(const ramal_options *options, ramal_conn **ret, r
 RAMAL_API uint64_t ramal_close(ramal_conn *conn);
 
 /* Blocks until all that was taken, and what is to be confirmed, is in the socket. Callbacks do not run; what comes
- * meanwhile is kept for the next dispatch.
+ * meanwhile is kept for the next dispatch. Where the latest publish was refused for want of publish credit it also
+ * waits until the broker has said something, or the deadline: so it may be called between two attempts. But who holds
+ * others back (RAMAL_OVERFLOW_BLOCK) and does not run callbacks may be waiting for itself: see ramal_publish_block().
  * Returns 0; -ETIMEDOUT, -ENOTCONN, -ECONNRESET, -ESHUTDOWN, -EINTR, -ECHILD. */
 RAMAL_API int ramal_flush(ramal_conn *conn, uint64_t deadline);
 

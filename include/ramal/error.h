@@ -9,7 +9,7 @@
  *   RESPONDER_GONE  -EHOSTDOWN   the service went away before it answered (see may_have_run)
  *   DEADLINE        -ETIMEDOUT   the deadline passed
  *   CANCELLED       -ECANCELED
- *   WOULD_BLOCK     -EAGAIN      no credit
+ *   WOULD_BLOCK     -EAGAIN      no room where a receiver would rather have the sender wait
  *   OVER_LIMIT      -EDQUOT      a limit was met (see limit and value)
  *   TOO_LARGE       -EMSGSIZE
  *   BAD_SUBJECT     -EINVAL      no subject, pattern or name
@@ -26,10 +26,11 @@
  *   -ENOTCONN       there is no connection just now
  *   -ECONNRESET     the connection was lost while this was under way; it may or may not have happened
  *   -ESHUTDOWN      the connection is over and will not come back
- *   -EAGAIN         the limit of unsent bytes is reached; nothing was taken
+ *   -EAGAIN         the limit of unsent bytes, or the publish credit, is used up; nothing was taken
  *   -ETIMEDOUT      the deadline passed (the library's own clock: a broker that hangs holds nobody)
  *   -EREMOTEIO      the service answered with an error of its own: ramal_error.remote
- *   -EDEADLK        only this very connection could answer, and it waits; or a loop inside a callback
+ *   -EDEADLK        only this very connection could answer, or let others go on, and it waits; or a loop inside a
+ *                   callback
  *   -EINTR          ramal_stop() was called
  *   -ECHILD         the connection was opened before fork(), in another process
  *   -EPERM          the server is not one to trust (another user's, or a squatter on the port)
@@ -86,7 +87,8 @@ typedef enum ramal_why {
         RAMAL_WHY_EVICTED = 10,   /* overflow under `evict` */
         RAMAL_WHY_OUTAGE = 11,
         RAMAL_WHY_TOO_LARGE = 12, /* the answer was refused */
-        RAMAL_WHY_MOVED = 13      /* went to another member of the group */
+        RAMAL_WHY_MOVED = 13,     /* went to another member of the group */
+        RAMAL_WHY_STALLED = 14    /* a `block` subscription had not taken its oldest message for too long */
 } ramal_why;
 
 typedef struct ramal_error {

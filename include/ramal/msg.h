@@ -47,7 +47,8 @@ typedef struct ramal_header {
 enum {
         RAMAL_MSG_MORE = 4,         /* a reply that is not the last one of its call */
         RAMAL_MSG_MOVED = 8,        /* was queued for another member of the group first */
-        RAMAL_MSG_REDELIVERED = 16, /* another member may have had it */
+        RAMAL_MSG_REDELIVERED = 16, /* another member of the group got it and died before it was done with it: it may
+                                     * have been dealt with already. Happens to a message once at most */
         RAMAL_MSG_RETAINED = 32     /* from the snapshot */
 };
 
@@ -76,6 +77,10 @@ RAMAL_API size_t ramal_msg_header_count(const ramal_msg *msg);
 RAMAL_API uint64_t ramal_msg_seq(const ramal_msg *msg);
 /* Under RAMAL_OVERFLOW_LATEST: how many older messages of its subject this one stands for. */
 RAMAL_API uint64_t ramal_msg_replaced(const ramal_msg *msg);
+/* When it is over: a request's deadline, or the `expires` of its publisher; absolute, CLOCK_MONOTONIC nanoseconds of
+ * this machine. UINT64_MAX (RAMAL_NEVER): it does not expire. The broker hands out nothing that is over, but time goes
+ * on until the program gets to it. */
+RAMAL_API uint64_t ramal_msg_expires(const ramal_msg *msg);
 /* Sum of RAMAL_MSG_*. */
 RAMAL_API unsigned ramal_msg_flags(const ramal_msg *msg);
 

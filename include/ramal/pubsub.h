@@ -22,9 +22,10 @@ RAMAL_BEGIN
  * the message is handed to the kernel before the call returns; what its socket does not take goes with the next
  * dispatch.
  * data: `len` bytes, at most ramal_conn_payload_max(); copied.  May be NULL where len is 0.
- * Returns 0 when the message was taken. Nothing was taken with: -EAGAIN (too much is unsent: out_bytes_max;
- * on_writable tells when to go on), -ENOTCONN (there is no connection just now), -EMSGSIZE, -EINVAL (the subject),
- * -ENOMEM. A refusal by the broker comes later, to on_refused; that nobody listens is no error. */
+ * Returns 0 when the message was taken. Nothing was taken with: -EAGAIN (too much is unsent: out_bytes_max; or the
+ * publish credit is used up, because receivers with the overflow rule `block` have not taken what was published before:
+ * in both cases on_writable tells when to go on), -ENOTCONN (there is no connection just now), -EMSGSIZE, -EINVAL (the
+ * subject), -ENOMEM. A refusal by the broker comes later, to on_refused; that nobody listens is no error. */
 RAMAL_API int ramal_publish(ramal_conn *conn, const char *subject, const void *data, size_t len);
 
 /* What became of a publish with receipt. Valid during the callback. */
@@ -42,14 +43,38 @@ typedef struct ramal_publish_options {
         size_t header_count;
         ramal_receipt_fn on_receipt; /* asks for a receipt; called exactly once unless the connection is closed by us */
         void *user;                  /* given to on_receipt */
+        const char *key;             /* RAMAL_POLICY_KEY chooses the member of a group by it; at most 255 bytes */
+        uint64_t expires;            /* absolute, as a deadline: nobody gets the message after that. 0 or RAMAL_NEVER:
+                                      * it does not expire. Whoever did not get it in time is told by on_gap */
 } ramal_publish_options;
 
 /* The same with everything that can be said about a message. options may be NULL. Returns as ramal_publish(); also
- * -EINVAL for headers or a type that are no good. */
+ * -EINVAL for headers, a type or a key that are no good, -ETIMEDOUT where it has expired already. */
 RAMAL_API int ramal_publish_with(ramal_conn *conn, const char *subject, const void *data, size_t len,
                                  const ramal_publish_options *options);
 
-/* The same, and waits for the receipt (options->on_receipt is not called). Blocks; callbacks run.
+/* The same, and waits where ramal_publish_with() would answer -EAGAIN or -ENOTCONN, until the message is taken or the
+ * deadline has passed (0: does not wait). Blocks; callbacks run, and what they publish goes first. options may be NULL.
+ *
+ * Inside a callback it reads on meanwhile, but runs no others. So it does not wait for publish credit there while this
+ * connection has a subscription with RAMAL_OVERFLOW_BLOCK itself (one that has not ended and is not demoted): others,
+ * perhaps those whose reading would free our credit, may be held back by it until this callback returns. It asks the
+ * broker once, and where that has none to give the answer is -EDEADLK: publish outside of callbacks, or when
+ * on_writable comes. The library cannot see a circle that goes through another connection of this thread, nor one of
+ * programs that take their messages with ramal_sub_next(); the broker ends these after its limits.stall_max, see
+ * RAMAL_OVERFLOW_BLOCK.
+ *
+ * That a message was taken does not mean that the broker accepts it: where a `block` receiver holds back so many
+ * publishers that its connection's or user's budget is full, it is refused (-EAGAIN, naming the limit), and nobody gets
+ * it. As always on_refused or on_receipt say so; it may be published again.
+ *
+ * err: may be NULL.
+ * Returns 0; as ramal_publish_with(), but for -EAGAIN; -ETIMEDOUT (nothing was taken), -EDEADLK, -ESHUTDOWN, -EINTR;
+ * inside a callback also -ENOTCONN and -ECONNRESET (there is no connection any more). */
+RAMAL_API int ramal_publish_block(ramal_conn *conn, const char *subject, const void *data, size_t len,
+                                  const ramal_publish_options *options, uint64_t deadline, ramal_error *err);
+
+/* As ramal_publish_with(), and waits for the receipt (options->on_receipt is not called). Blocks; callbacks run.
  * receivers: gets how many interests got it; may be NULL.
  * Returns 0; as ramal_publish_with(); what the broker refused it for (-EACCES, -EDQUOT, ...); -ETIMEDOUT,
  * -ECONNRESET, -EINTR. */
@@ -65,7 +90,11 @@ typedef enum ramal_overflow {
         RAMAL_OVERFLOW_DROP_NEW = 1,
         RAMAL_OVERFLOW_LATEST = 2,   /* the newer one takes the place of the queued one of its subject */
         RAMAL_OVERFLOW_EVICT = 3,    /* the subscription ends */
-        RAMAL_OVERFLOW_BLOCK = 4     /* publishers wait; not in this release: -EOPNOTSUPP */
+        RAMAL_OVERFLOW_BLOCK = 4     /* publishers of the same user wait: what is queued uses up their publish credit.
+                                      * Whom it must not hold back (other users, this very connection, the broker)
+                                      * loses the oldest, or the new one where it is our own. When the oldest message
+                                      * has waited for limits.stall_max (5 s), as we read slowly or not at all, the
+                                      * subscription is *demoted*: as DROP_OLD, until it is asked for again */
 } ramal_overflow;
 
 /* Who of a group gets a message. The first member decides. */
@@ -73,8 +102,8 @@ typedef enum ramal_policy {
         RAMAL_POLICY_LEAST_PENDING = 0,
         RAMAL_POLICY_ROUND_ROBIN = 1,
         RAMAL_POLICY_PRIMARY = 2, /* the oldest member, as long as it lives */
-        RAMAL_POLICY_RANDOM = 3,  /* not in this release: -EOPNOTSUPP */
-        RAMAL_POLICY_KEY = 4      /* not in this release: -EOPNOTSUPP */
+        RAMAL_POLICY_RANDOM = 3,
+        RAMAL_POLICY_KEY = 4      /* the same `key` goes to the same member, in order; without one as LEAST_PENDING */
 } ramal_policy;
 
 typedef enum ramal_sub_state {
@@ -94,6 +123,8 @@ typedef struct ramal_sub_change {
         uint64_t queued;          /* QUEUED: so many come first */
         ramal_why why;
         const ramal_error *error; /* ENDED by a refusal: what the broker said; else NULL */
+        bool demoted;             /* RAMAL_OVERFLOW_BLOCK is RAMAL_OVERFLOW_DROP_OLD now (why: RAMAL_WHY_STALLED): too
+                                   * slow. To block again: cancel it and subscribe anew; a reconnect does it, too */
 } ramal_sub_change;
 typedef void (*ramal_sub_state_fn)(ramal_conn *conn, const ramal_sub_change *change, void *user);
 
@@ -176,6 +207,8 @@ RAMAL_API int ramal_sub_confirm(ramal_sub *sub, uint64_t deadline, ramal_error *
 RAMAL_API int ramal_sub_next(ramal_sub *sub, uint64_t deadline, ramal_msg **ret);
 
 RAMAL_API ramal_sub_state ramal_sub_state_of(const ramal_sub *sub);
+/* See ramal_sub_change. */
+RAMAL_API bool ramal_sub_demoted(const ramal_sub *sub);
 /* The pattern, or the name. Borrowed, valid as long as the handle. */
 RAMAL_API const char *ramal_sub_pattern(const ramal_sub *sub);
 /* Messages handed out so far, and messages missing so far: the sum of all ramal_gap.count, and what there was no memory

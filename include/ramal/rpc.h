@@ -22,6 +22,7 @@ typedef struct ramal_request_options {
         const char *type;            /* what the payload is */
         const ramal_header *headers; /* header_count of them */
         size_t header_count;
+        const char *key;             /* RAMAL_POLICY_KEY chooses the member of a group by it; at most 255 bytes */
 } ramal_request_options;
 
 /* Asks for one answer and waits for it. Blocks; callbacks run meanwhile.

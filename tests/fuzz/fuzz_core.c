@@ -2,10 +2,12 @@
 /* The whole core as a script: the bytes choose operations of several peers, some well-formed and some raw. Whatever
  * they do, the broker's frames must be strict, every ledger must balance after every step, and when all have left
  * nothing may be charged. The fake peers (tests/sim/world.c) abort when it is not so. */
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/check.h"
+#include "core_script.h"
 #include "world.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -13,12 +15,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define PEERS_MAX 6u
 #define JOINS_MAX 40u
 #define SIDS 8u
+#define TOKENS 16u
 
 struct script {
         struct world *world;
         struct fake *fakes[PEERS_MAX];
         const uint8_t *at, *end;
         unsigned joins;
+        uint64_t tokens[TOKENS]; /* of the calls that somebody got, the newest ones */
+        unsigned token_count;
 };
 
 static uint8_t byte(struct script *s) {
@@ -69,7 +74,7 @@ static void op_join(struct script *s) {
         s->joins++;
         s->fakes[slot] = fake_connect(s->world, &origin, NULL);
         if (s->fakes[slot] && how < 200)
-                fake_hello(s->fakes[slot], "fuzz");
+                fake_hello_as(s->fakes[slot], "fuzz", how >= 180, NULL);
 }
 
 static void op_raw(struct script *s, struct fake *fake) {
@@ -109,7 +114,7 @@ static void op_subscribe(struct script *s, struct fake *fake) {
         sub.no_queue = flags & 16;
         if (flags & 32)
                 sub.group = text(s, group);
-        sub.policy = (Ramal__V1__Policy)(more & 3);
+        sub.policy = (Ramal__V1__Policy)((more & 3) + (more >> 7)); /* 0 .. 4 */
         sub.overflow = (Ramal__V1__Overflow)(more >> 2 & 7) % 5;
         if (more & 32)
                 sub.window_messages = amount(s);
@@ -127,13 +132,18 @@ static void op_data(struct script *s, struct fake *fake, enum rml_kind kind) {
         char subject[256];
         uint8_t flags = byte(s);
         struct say say = {.payload = payload, .len = flags % 7 == 6 ? sizeof(payload) : flags};
+        static const char *const keys[] = {NULL, "k", "key", "another"};
         bool id = kind == RML_CALL;
         if (kind == RML_REPLY) {
-                say.token = 1 + byte(s);
+                say.token = s->token_count ? s->tokens[byte(s) % (s->token_count < TOKENS ? s->token_count : TOKENS)]
+                                           : 1u + byte(s);
                 say.flags = flags & 1 ? RAMAL__V1__DATA_FLAG__DATA_FLAG_MORE : 0;
                 say.code = flags & 2 ? byte(s) : 0;
         } else {
                 say.subject = text(s, subject);
+                say.key = keys[flags >> 1 & 3];
+                if (kind == RML_PUBLISH && flags & 8)
+                        say.time_left_us = amount(s);
                 if (kind == RML_CALL) {
                         say.time_left_us = amount(s);
                         say.stream_credit = flags & 1 ? amount(s) : 0;
@@ -216,7 +226,7 @@ static void step(struct script *s) {
                 break;
         case 17:
                 world_advance(s->world, MS(1) << byte(s) % 16);
-                core_expire(s->world->core);
+                world_expire(s->world);
                 world_reap(s->world);
                 break;
         case 18:
@@ -236,6 +246,14 @@ static void step(struct script *s) {
         }
 }
 
+/* Reads what has come, and keeps the tokens. */
+static void look(struct script *s, struct fake *fake) {
+        const struct got *got;
+        while ((got = fake_next(fake)))
+                if (got->kind == RML_DELIVER && got->data.token)
+                        s->tokens[s->token_count++ % TOKENS] = got->data.token;
+}
+
 static void check(const struct script *s) {
         for (unsigned i = 0; i < PEERS_MAX; i++)
                 for (uint64_t sid = 1; s->fakes[i] && s->fakes[i]->peer && sid < SIDS; sid++) {
@@ -249,7 +267,7 @@ static void check(const struct script *s) {
                 }
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+void core_script(const uint8_t *data, size_t size, void (*inside)(bool), void (*over)(void)) {
         struct core_limits limits;
         core_limits_default(&limits);
         struct script s = {.at = data, .end = data + size};
@@ -267,21 +285,45 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                 limits.interests = 3;
                 limits.names = 1;
                 limits.unread_answers_bytes = 2000;
+                limits.publish_credit_bytes = 1000;
+                limits.stall_max_ns = MS(100);
+                limits.turn_frames = 3;
+                limits.reserved_connections = 1;
+                limits.own_connections = 3;
+                limits.uid_interests = 4;
+                limits.uid_names = 1;
+                limits.uid_calls = 5;
+                limits.uid_input_bytes = 80000;
+                limits.uid_unread_answers_bytes = 3000;
         }
-        s.world = world_new(1, &limits);
+        /* One uid has less. */
+        struct core_uid_limits other = {.uid = WORLD_ALLOWED_UID, .limits = limits};
+        other.limits.calls = 2;
+        other.overridden = UINT64_C(1) << offsetof(struct core_limits, calls) / sizeof(uint64_t);
+        s.world = world_alone(1, &limits);
+        s.world->uid_limits = &other;
+        s.world->uid_limit_count = 1;
+        world_begin(s.world);
         s.world->forget = true;
+        s.world->inside = inside;
         while (s.at < s.end) {
                 s.world->step++;
                 step(&s);
                 check(&s);
                 for (unsigned i = 0; i < PEERS_MAX; i++)
                         if (s.fakes[i])
-                                fake_skip(s.fakes[i]);
+                                look(&s, s.fakes[i]);
         }
+        if (over)
+                over();
         for (unsigned i = 0; i < PEERS_MAX; i++)
                 if (s.fakes[i])
                         s.fakes[i]->stuck = false;
         world_turn(s.world);
         world_free(s.world);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+        core_script(data, size, NULL, NULL);
         return 0;
 }

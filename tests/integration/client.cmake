@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 #
 # libramal, as programs link it, against a real ramald.
-set(names pubsub rpc names endings)
+set(names pubsub block rpc names endings)
 if(RAMAL_TCP)
   list(APPEND names tcp)
 endif()

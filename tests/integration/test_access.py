@@ -4,12 +4,13 @@ runs as uid 64999."""
 
 import json
 import os
+import re
 import subprocess
 import sys
 import unittest
 
 import ramal
-from ramald import STRANGER, Directory, Ramald, as_uid, fail
+from ramald import STRANGER, Directory, Ramald, as_uid, fail, wait_for
 
 GROUP = 64998
 
@@ -27,31 +28,44 @@ except OSError as error:
     print(json.dumps(["error", error.errno]))
 """
 
-# What one does that connects twice.
-TWICE = """
+# What one does that comes too often: so many times, staying or going; prints what the last one was told.
+OFTEN = """
 import sys
 import ramal
-first = ramal.connect(sys.argv[1])
+address, times, stay = sys.argv[1], int(sys.argv[2]), sys.argv[3] == "stay"
+there = []
+for _ in range(times):
+    bus = ramal.connect(address)
+    there.append(bus)
+    if not stay:
+        bus.close()
 try:
-    ramal.connect(sys.argv[1])
+    ramal.connect(address)
+    print("in")
 except ramal.SentAway as away:
     print(ramal.code_name(away.goaway.reason), away.goaway.text)
-first.ping()
+for bus in there if stay else []:
+    bus.ping()
 """
 
 
-def visit(address, uid=STRANGER, gid=None, groups=None):
-    """The outcome of a hello by that uid."""
+def run(script, *words, uid=STRANGER, gid=None, groups=None):
+    """What a Python script prints that runs as that uid."""
     with Directory() as place:
         # Modules may lie where the stranger cannot read: give it copies.
         for module in (ramal.__file__, ramal.pb.__file__, ramal.api.__file__):
             place.program(module)
-        done = subprocess.run([*as_uid(uid, gid, groups), "/usr/bin/python3", "-c", CLIENT, address],
+        done = subprocess.run([*as_uid(uid, gid, groups), "/usr/bin/python3", "-c", script, *words],
                               env={"PYTHONPATH": str(place), "PYTHONDONTWRITEBYTECODE": "1"},
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=20, check=False)
         if done.returncode:
             sys.stderr.write(done.stderr.decode())
-        return json.loads(done.stdout or "null")
+        return done.stdout.decode()
+
+
+def visit(address, **who):
+    """The outcome of a hello."""
+    return json.loads(run(CLIENT, address, **who) or "null")
 
 
 class Foreign(unittest.TestCase):
@@ -90,14 +104,72 @@ class Foreign(unittest.TestCase):
 
     def test_connections_of_another_uid_have_their_limit(self):
         with Ramald("--socket-mode", "0666", "--allow-uid", STRANGER, "--limit-uid-connections", "1") as broker:
-            with Directory() as place:
-                for module in (ramal.__file__, ramal.pb.__file__, ramal.api.__file__):
-                    place.program(module)
-                done = subprocess.run([*as_uid(STRANGER), "/usr/bin/python3", "-c", TWICE, broker.address],
-                                      env={"PYTHONPATH": str(place), "PYTHONDONTWRITEBYTECODE": "1"},
-                                      stdout=subprocess.PIPE, timeout=20, check=True)
-            self.assertEqual(done.stdout.decode(), "OVER_LIMIT too many connections: limits.uid_connections is 1\n")
-            self.assertIn("event=refused", broker.log())
+            self.assertEqual(run(OFTEN, broker.address, "1", "stay"),
+                             "OVER_LIMIT too many connections: limits.uid_connections is 1\n")
+            self.assertRegex(broker.log(), rf"event=refused address=unix:\S+ uid={STRANGER} pid=\d+ process=python3 "
+                                           'text="too many connections: limits.uid_connections is 1" '
+                                           "limit=limits.uid_connections value=1\n")
+            # The broker's own is bound otherwise.
+            buses = [ramal.connect(broker.address) for _ in range(10)]
+            for bus in buses:
+                bus.close()
+
+    def test_connections_of_another_uid_may_not_come_too_fast(self):
+        with Ramald("--socket-mode", "0666", "--allow-uid", STRANGER, "--limit-uid-connections", "8",
+                    "--limit-uid-connect-rate", "1") as broker:
+            # All eight at once, but then a second goes by for each; two, since one may have gone by already.
+            told = {run(OFTEN, broker.address, str(8 - i), "go") for i in range(3)}
+            self.assertIn("OVER_LIMIT too many new connections: limits.uid_connect_rate is 1 a second\n", told)
+            self.assertIn("limit=limits.uid_connect_rate value=1\n", broker.log())
+            for _ in range(20):
+                ramal.connect(broker.address).close()
+
+    def test_storm_of_another_uid_delays_nobody_and_every_refusal_is_counted(self):
+        storm = ("import socket, sys\n"
+                 "for _ in range(int(sys.argv[2])):\n"
+                 "    s = socket.socket(socket.AF_UNIX)\n"
+                 "    s.connect(sys.argv[1])\n"
+                 "    s.close()\n")
+        times, uid = 3000, STRANGER
+        with Ramald("--socket-mode", "0666", "--allow-uid", uid, "--limit-uid-connections", "4",
+                    "--limit-uid-connect-rate", "1") as broker:
+            with ramal.connect(broker.address) as hears, ramal.connect(broker.address) as says:
+                hears.subscribe("witness.>")
+                before = broker.fds()
+                process = subprocess.Popen([*as_uid(uid), "/usr/bin/python3", "-I", "-c", storm, broker.path, str(times)],
+                                           cwd="/")
+                sent = 0
+                while process.poll() is None or sent < 100:
+                    says.publish("witness.x", str(sent).encode())
+                    self.assertEqual(hears.next_delivery().deliver.payload, str(sent).encode())
+                    sent += 1
+                self.assertEqual(process.returncode, 0)
+                hears.ping()  # all of them have been looked at: they came before this did
+                came_in = {c.name: c.value for c in says.api("status").counters}["connections"] - 2
+
+                def told():
+                    lines = [line for line in broker.log().splitlines() if "event=refused" in line]
+                    self.assertLess(len(lines), 60)
+                    alone = [line for line in lines if "cause=" in line]  # for those that were left out, and no other
+                    left_out = sum(int(n) for line in lines for n in re.findall(r"suppressed=(\d+)", line))
+                    return len(lines) - len(alone) + left_out == times - came_in
+
+                wait_for(told, "each refusal to be told or counted")
+                wait_for(lambda: broker.fds() == before, "descriptors to be given back")
+            self.assertIn(f"uid={uid}", broker.log())
+
+    def test_one_uid_may_have_limits_of_its_own(self):
+        with Directory() as place:
+            with open(place / "conf", "w", encoding="ascii") as file:
+                file.write(f"[limits uid {STRANGER}]\nuid_connections = 2\n[limits]\nuid_connections = 1\n")
+            with Ramald("-c", place / "conf", "--listen", f"unix:{place}/bus", "--socket-mode", "0666", "--allow-uid",
+                        STRANGER, "--allow-uid", STRANGER + 1) as broker:
+                self.assertEqual(run(OFTEN, broker.address, "1", "stay"), "in\n")
+                self.assertEqual(run(OFTEN, broker.address, "2", "stay"),
+                                 f"OVER_LIMIT too many connections: limits uid {STRANGER}.uid_connections is 2\n")
+                self.assertEqual(run(OFTEN, broker.address, "1", "stay", uid=STRANGER + 1),
+                                 "OVER_LIMIT too many connections: limits.uid_connections is 1\n")
+                self.assertIn(f'limit="limits uid {STRANGER}.uid_connections" value=2\n', broker.log())
 
 
 class KeptOut(unittest.TestCase):

@@ -201,19 +201,6 @@ static void test_pubsub_refused_publish_is_told(void **state) {
         ramal_close(from);
 }
 
-static void test_pubsub_unsupported_wishes_are_refused_by_name(void **state) {
-        struct bus *bus = *state;
-        ramal_conn *conn = open_conn(&bus->ramald);
-        ramal_error error;
-        ramal_sub *sub;
-
-        ramal_subscribe_with(conn, RAMAL_INTEREST(.pattern = "a", .overflow = RAMAL_OVERFLOW_BLOCK), on_msg, NULL,
-                             &sub);
-        assert_int_equal(ramal_sub_confirm(sub, ramal_in_ms(WAIT_MS), &error), -EOPNOTSUPP);
-        assert_int_equal(ramal_dispatch(conn, 0), 0);
-        ramal_close(conn);
-}
-
 static void test_pubsub_group_shares_and_plain_ones_get_all(void **state) {
         struct bus *bus = *state;
         ramal_conn *conns[3], *from = open_conn(&bus->ramald);
@@ -319,7 +306,6 @@ int main(void) {
                 TEST(test_pubsub_long_messages_pass_between_short_ones),
                 TEST(test_pubsub_receipt_tells_how_many_listen),
                 TEST(test_pubsub_refused_publish_is_told),
-                TEST(test_pubsub_unsupported_wishes_are_refused_by_name),
                 TEST(test_pubsub_group_shares_and_plain_ones_get_all),
                 TEST(test_pubsub_evicted_interest_ends_and_the_connection_stays),
                 TEST(test_pubsub_latest_replaces),

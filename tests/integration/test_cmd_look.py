@@ -167,6 +167,27 @@ class Status(CmdCase):
         table = self.cmd("status", "--limits").lines()
         self.assertEqual(table[0].split(), ["LIMIT", "VALUE", "USED", "%", "UNIT", "OF"])
         self.assertTrue(any(line.startswith("limits.payload_bytes") for line in table))
+        # From what concerns one connection to what concerns all.
+        scopes = [line.split()[-1] for line in table[1:]]
+        self.assertEqual(list(dict.fromkeys(scopes)), ["message", "interest", "connection", "uid", "broker"])
+
+    def test_status_users_show_what_they_hold(self):
+        bus = self.client()
+        bus.claim("users.name")
+        bus.subscribe("u.x")
+        token = ramal.read_token(self.broker.token_file)
+        with ramal.connect(self.tcp, token=token, app="remote"):
+            users = self.cmd("status", "--users", "--json").json()[0]
+            table = self.cmd("status", "--users").lines()
+        mine = next(user for user in users if user["local"])
+        self.assertEqual((mine["uid"], mine["user"], mine["own"]), (os.getuid(), pwd.getpwuid(os.getuid()).pw_name, True))
+        self.assertEqual((mine["interests"], mine["names"], mine["queued_bytes"]), (2, 1, 0))
+        self.assertGreaterEqual(mine["connections"], 2)
+        remote = next(user for user in users if not user["local"])
+        self.assertEqual((remote["connections"], remote["interests"]), (1, 0))
+        self.assertNotIn("uid", remote)
+        self.assertEqual(table[0].split()[:6], ["USER", "CONNECTIONS", "INTERESTS", "NAMES", "CALLS", "QUEUED"])
+        self.assertTrue(any(line.startswith("(token) ") for line in table))
 
 
 class Ping(CmdCase):

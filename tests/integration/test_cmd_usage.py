@@ -82,7 +82,7 @@ class Usage(CmdCase):
             ("--count needs a value", ["sub", "x", "--count"]),
             ("--json takes no value", ["list", "--json=yes"]),
             ("--timeout wants a time with its unit", ["list", "--timeout", "5"]),
-            ("--overflow is drop_old, drop_new, latest or evict", ["sub", "x", "--overflow", "block"]),
+            ("--overflow is drop_old, drop_new, latest, evict or block", ["sub", "x", "--overflow", "wait"]),
             ("something is missing: ramal pub SUBJECT [DATA]", ["pub"]),
             ("one word too many: 'c'", ["pub", "a", "b", "c"]),
             ("something is missing: ramal sub PATTERN...", ["sub"]),
@@ -102,6 +102,8 @@ class Usage(CmdCase):
             ("--raw goes neither", ["sub", "x", "--raw", "--json"]),
             ("--json or --raw", ["call", "x", "--raw", "--json"]),
             ("--name or --message", ["wait", "x", "--name", "--message"]),
+            ("--users goes neither", ["status", "--users", "--limits"]),
+            ("--users goes neither", ["status", "1", "--users"]),
             ("bash, zsh or fish", ["completion", "tcsh"]),
         ):
             with self.subTest(words=words):

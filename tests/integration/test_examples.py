@@ -120,6 +120,21 @@ class Examples(unittest.TestCase):
         self.assertIn("5000 bytes are too many", self.run_example("request", "text.upper", "x" * 5000, status=1))
         self.assertRegex(self.run_example("serve", "text.upper", status=69), r"^serve: .+\n$")
 
+    def test_pipeline_passes_everything_on_in_order(self):
+        self.start("pipeline", "lines.raw", "lines.loud")
+        with ramal.connect(self.address, timeout=SECONDS) as source, \
+                ramal.connect(self.address, timeout=SECONDS) as sink:
+            sink.subscribe("lines.loud", overflow=ramal.pb.OVERFLOW_BLOCK, credit_messages=1)
+            wait_for(lambda: source.publish("lines.raw", b"hello", receipt=True), "the pipeline")
+            for n in range(500):
+                source.publish("lines.raw", b"line %d" % n, ttl=600)
+            for n in range(-1, 500):
+                got = sink.next_delivery().deliver
+                sink.credit(got.seq, sid=got.sid)
+                self.assertEqual(got.payload, b"LINE %d" % n if n >= 0 else b"HELLO")
+            self.assertGreater(got.time_left_us, 0)
+        self.assertRegex(self.run_example("pipeline", "a..b", "c", status=65), r"^pipeline: a\.\.b: .+\n$")
+
     def test_foreign_loop_hears_the_others_and_not_itself(self):
         with Running(self.address, "foreign_loop", "chat.lobby", stdin=subprocess.PIPE) as one, \
                 Running(self.address, "foreign_loop", "chat.lobby", stdin=subprocess.PIPE) as two:
@@ -137,6 +152,7 @@ class Examples(unittest.TestCase):
     def test_every_example_without_a_broker_says_what_it_tried(self):
         nowhere = "unix:" + self.directory / "nowhere"
         for name, args in (("publish", ["a", "b"]), ("subscribe", ["a"]), ("request", ["a", "b"]), ("serve", ["a"]),
+                           ("pipeline", ["a", "b"]),
                            ("foreign_loop", ["a"]), ("hostmon", []), ("hosttop", [])):
             self.assertIn(nowhere, self.run_example(name, *args, status=69, address=nowhere))
 

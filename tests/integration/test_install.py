@@ -74,7 +74,7 @@ class Install(unittest.TestCase):
             self.assertTrue(any(f.endswith("/" + name) for f in found), name)
 
     def test_install_is_enough_for_every_small_example(self):
-        for name in ("subscribe", "request", "serve", "foreign_loop"):
+        for name in ("subscribe", "request", "serve", "pipeline", "foreign_loop"):
             self.build(f"examples/{name}.c")
         with Ramald() as self.broker:
             self.assertEqual(self.run_with_bus(self.build("examples/publish.c"), "a.b", "x"), "0 got it\n")

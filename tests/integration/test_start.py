@@ -190,6 +190,36 @@ class Configuration(unittest.TestCase):
             self.assertEqual(fail("-c", path, "--check-config"), (0, ""))
             self.assertEqual(os.listdir(str(place)), ["ramald.conf"])
 
+    def test_config_check_reads_the_limits_of_one_user(self):
+        with Directory() as place:
+            path = self.write(place, "[limits uid root]\ncalls = 5\n[limits uid 0]\n")
+            self.assertEqual(fail("-c", path, "--check-config"),
+                             (78, f"ramald: {path}:3: the limits of uid 0 stand in another section above\n"))
+            path = self.write(place, "[limits uid 4711]\ncalls = 5\nown_connections = 3\n")
+            self.assertEqual(fail("-c", path, "--check-config"),
+                             (78, f"ramald: {path}:3: own_connections is one for all users; it stands in [limits]\n"))
+            path = self.write(place, "[limits uid 4711]\ncalls = 5\n")
+            self.assertEqual(fail("-c", path, "--check-config", "--limit-uid", "4711:calls=6"), (0, ""))
+
+    def test_config_of_other_users_is_not_for_the_own_one(self):
+        status, log = fail("--listen", f"unix:@ramal-own-{os.getpid()}", "--limit-uid", "root:uid_bytes=1M")
+        self.assertEqual(status, 78)
+        self.assertTrue(log.startswith("ramald: limits uid 0.uid_bytes: this is the uid that ramald runs as"), log)
+
+    def test_config_of_one_user_is_obeyed_and_told(self):
+        with Ramald("--limit-uid", "root:calls=7", "--limit-uid", "0:payload_bytes=64K") as broker:
+            with ramal.connect(broker.address) as bus:
+                self.assertEqual(bus.welcome.limits.calls, 7)
+                self.assertEqual(bus.welcome.limits.payload_bytes, 65536)
+                bus.serve("slow")
+                calls = [bus.call("slow") for _ in range(8)]
+                with self.assertRaises(ramal.Refused) as caught:
+                    calls[7].result()
+                self.assertEqual(caught.exception.status.limit, "limits uid 0.calls")
+                self.assertEqual(caught.exception.status.value, 7)
+            wait_for(lambda: "event=limit" in broker.log(), "a line of log")
+            self.assertIn('limit="limits uid 0.calls" value=7', broker.log())
+
     def test_config_that_cannot_be_read_is_refused(self):
         with Directory() as place:
             status, log = fail("-c", place / "none")
@@ -213,6 +243,21 @@ class Configuration(unittest.TestCase):
             with Ramald("--listen", f"unix:{place}/bus", "-c", path) as broker, ramal.connect(broker.address) as bus:
                 halved = {l.key: (l.value, l.unit) for l in bus.api("limits").limits}
             self.assertEqual(halved, {key: (value // 2, unit) for key, (value, unit) in limits.items()})
+
+    def test_config_page_knows_every_limit(self):
+        """docs/configuration.md and --help say the same: keys, defaults, and which may be another for one user."""
+        done = subprocess.run([ramald.program(), "--help"], stdout=subprocess.PIPE, check=True)
+        told = {}
+        for flag, default, mark in re.findall(r"^  --limit-(\S+) (?:SIZE|NUMBER|TIME) [^[\n]*?(?:\[(\w+)\])?( \*)?$",
+                                              done.stdout.decode(), re.MULTILINE):
+            told[flag.replace("-", "_")] = (default, bool(mark))
+        page = os.path.join(os.path.dirname(__file__), "../../docs/configuration.md")
+        with open(page, encoding="utf-8") as file:
+            limits = file.read().split("## Limits\n")[1].split("\n## ")[0]
+        rows = re.findall(r"^\| `(\w+)`( \*)? \| ([^|]+) \|", limits, re.MULTILINE)
+        written = {key: ("" if " " in default else default, bool(mark)) for key, mark, default in rows}
+        self.assertGreater(len(told), 28)
+        self.assertEqual(written, told)
 
     def test_limit_above_the_descriptors_is_lowered(self):
         import resource
@@ -335,6 +380,51 @@ class Stop(unittest.TestCase):
             broker.process.send_signal(signal.SIGCONT)
             self.assertEqual(bus.next_frame().WhichOneof("kind"), "welcome")
             bus.close()
+        broker.stop()
+
+    def test_pause_longer_than_the_time_limits_begins_them_anew(self):
+        """Who could not be heard is given time again; who does not use that is sent away."""
+        broker = self.start("--limit-hello-timeout", "1s", "--limit-frame-timeout", "1s")
+        silent = ramal.Connection(ramal.open_socket(broker.address))
+        half = ramal.connect(broker.address)
+        ident = half.new_id()
+        frame = ramal.pack(ramal.pb.Frame(id=ident, ping=ramal.pb.Ping()))
+        with ramal.connect(broker.address) as witness:
+            half.send_bytes(frame[:5])
+            witness.ping()
+            witness.ping()  # what was sent before it has been read
+            wait_for(lambda: "State:\tS" in self.status(broker), "the broker to sleep")
+            broker.process.send_signal(signal.SIGSTOP)
+            wait_for(lambda: "State:\tT" in self.status(broker), "the broker to stop")
+            over = time.monotonic() + 2.5
+            wait_for(lambda: time.monotonic() > over, "all time limits to be over")
+            broker.process.send_signal(signal.SIGCONT)
+            witness.ping()
+            half.send_bytes(frame[5:])
+            self.assertEqual(half.next_of("pong").id, ident)
+            self.assertNotIn("event=goaway", broker.log())
+            goaway = silent.next_of("goaway").goaway
+            self.assertEqual(goaway.reason, ramal.pb.CODE_TIMEOUT)
+        half.close()
+        silent.close()
+        broker.stop()
+
+    def test_pause_of_the_process_loses_no_answer_that_came_in_time(self):
+        """However much stands before it: more bytes, and more frames, than are looked at in one turn."""
+        broker = self.start("--limit-turn-frames", "64")
+        with ramal.connect(broker.address) as service, ramal.connect(broker.address) as caller:
+            service.serve("slow")
+            call = caller.call("slow", deadline=0.3)
+            token = service.next_delivery().deliver.token
+            publish = ramal.pack(ramal.pb.Frame(publish=ramal.pb.Data(subject="unheard", payload=bytes(50))))
+            reply = ramal.pack(ramal.pb.Frame(reply=ramal.pb.Data(token=token, payload=b"in time")))
+            broker.process.send_signal(signal.SIGSTOP)
+            wait_for(lambda: "State:\tT" in self.status(broker), "the broker to stop")
+            service.send_bytes(1800 * publish + reply)  # about 120 KB, 29 turns
+            over = time.monotonic() + 1.6
+            wait_for(lambda: time.monotonic() > over, "the deadline to be long over")
+            broker.process.send_signal(signal.SIGCONT)
+            self.assertEqual(call.result(), b"in time")
         broker.stop()
 
     @staticmethod

@@ -3,7 +3,6 @@
 
 import os
 import re
-import resource
 import socket
 import stat
 import unittest
@@ -249,53 +248,6 @@ class Token(unittest.TestCase):
                 except ramal.SentAway:
                     return False
             wait_for(comes_in, "room")
-
-
-class Descriptors(unittest.TestCase):
-    """At the limit of descriptors: refused with a word, no spinning, and everything again when somebody leaves."""
-
-    def test_descriptors_used_up_by_connections(self):
-        # The limit of own connections is half of 40; the default of another limit is far away.
-        with Ramald(limits={resource.RLIMIT_NOFILE: (40, 40)}) as broker:
-            before = broker.fds()
-            buses = [ramal.connect(broker.address) for _ in range(20)]
-            with self.assertRaises(ramal.SentAway) as caught:
-                ramal.connect(broker.address)
-            self.assertIn("limits.own_connections is 20", caught.exception.goaway.text)
-            for bus in buses:
-                bus.ping()
-                bus.close()
-            wait_for(lambda: broker.fds() == before, "descriptors to be given back")
-
-    def test_descriptors_taken_away_at_run_time(self):
-        with Ramald() as broker:
-            buses = [ramal.connect(broker.address) for _ in range(4)]
-            most = broker.fds()
-            resource.prlimit(broker.pid, resource.RLIMIT_NOFILE, (most, most))
-            with self.assertRaises(ramal.SentAway) as caught:
-                ramal.connect(broker.address)
-            self.assertEqual(caught.exception.goaway.reason, ramal.pb.CODE_OVER_LIMIT)
-            self.assertIn("no descriptor left", caught.exception.goaway.text)
-            cpu = broker.cpu()
-            for _ in range(100):
-                with self.assertRaises((ramal.SentAway, ConnectionError)):
-                    ramal.connect(broker.address)
-            self.assertEqual(broker.log().count("event=no-descriptors"), 1)
-            self.assertLess(broker.cpu() - cpu, 1.0)
-            for bus in buses:
-                bus.ping()
-            buses.pop().close()
-
-            def comes_in():
-                try:
-                    buses.append(ramal.connect(broker.address))
-                    return True
-                except ConnectionError:
-                    return False
-            wait_for(comes_in, "room")
-            for bus in buses:
-                bus.ping()
-                bus.close()
 
 
 if __name__ == "__main__":

@@ -50,15 +50,17 @@ def _remove(directory):
 
 
 class BusCase(unittest.TestCase):
-    """limits: of the class's broker. args: more of its arguments. transport: how connect() goes there."""
+    """limits: of the class's broker. args: more of its arguments. options: of Ramald(). transport: how connect() goes
+    there."""
 
     limits = {}
     args = ()
+    options = {}
     transport = "unix"
 
     @classmethod
     def setUpClass(cls):
-        cls.broker = start(cls.limits, *cls.args)
+        cls.broker = start(cls.limits, *cls.args, **cls.options)
         cls.token = ramal.read_token(cls.broker.token_file)
 
     @classmethod

@@ -15,7 +15,7 @@ arrive meanwhile are kept in order and come out of next_frame(). No thread, no c
 
     Refused           the broker answered STATUS: .status is the message, .code its number
     ApplicationError  a service answered with its own code and text
-    TimeoutError      no answer in time
+    TimeoutError      no answer in time; or no publish credit
     ConnectionError   the connection ended, or was sent away (SentAway: .goaway is the message)
 
 The messages are those of proto/ramal.proto (here: `pb`) and include/ramal/api.proto (`api`). The modules that protoc
@@ -136,11 +136,11 @@ def open_socket(address, timeout=5.0):
     raise ValueError(f"{address}: an address is unix:/path, unix:@name or tcp:host:port")
 
 
-def connect(address, token=None, app="ramal.py", timeout=5.0):
-    """A connection that has said hello."""
+def connect(address, token=None, app="ramal.py", timeout=5.0, inspect=False):
+    """A connection that has said hello. inspect: one that calls the broker's own API and nothing else."""
     bus = Connection(open_socket(address, timeout), timeout)
     try:
-        bus.hello(app=app, token=token)
+        bus.hello(app=app, token=token, inspect=inspect)
     except BaseException:
         bus.close()
         raise
@@ -165,7 +165,11 @@ class Connection:
         self.last_sid = 0
         self.bytes_sent = 0     # GOAWAY.offset counts in the same bytes
         self.publishes = 0      # PUBLISH frames sent: what STATUS.publish counts
+        self.credit_max = 0     # publish credit that WELCOME gave, 0 = no limit
+        self.credit_used = 0    # our copy of the broker's count: bytes of PUBLISH frames that did not come back yet
+        self.keep_credit = False  # True: CREDIT{publish_bytes} come out of next_frame(), too, when they are counted
         self.inbox = collections.deque()  # frames that were read while something else was waited for
+        self._sizes = collections.deque(maxlen=65536)  # number, id and bytes of the latest publishes, for refused ones
         self._poll = select.poll()
         self._bytes = bytearray()         # read, and not yet a whole frame
         self._at = 0                      # so many of them are used up
@@ -237,11 +241,12 @@ class Connection:
 
     # ---- the verbs -------------------------------------------------------------------------------------------
 
-    def hello(self, app="ramal.py", token=None, version_min=VERSION, version_max=VERSION):
+    def hello(self, app="ramal.py", token=None, version_min=VERSION, version_max=VERSION, inspect=False):
         """Says hello and, with a token, proves it and checks that the broker has it too. Returns the Welcome."""
         nonce = os.urandom(32) if token is not None else b""
         answer = self.request(pb.Frame(hello=pb.Hello(
-            version_min=version_min, version_max=version_max, app=app, library="ramal.py 1", nonce=nonce)))
+            version_min=version_min, version_max=version_max, app=app, library="ramal.py 1", nonce=nonce,
+            inspect=inspect)))
         if answer.WhichOneof("kind") == "challenge":
             if token is None:
                 raise ConnectionError("the broker asks for a token")
@@ -250,6 +255,7 @@ class Connection:
                 raise ConnectionError("the broker does not know the token: not sending it anything")
             answer = self.request(pb.Frame(auth=pb.Auth(proof=proof(token, b"ramal client", nonce, theirs.nonce))))
         self.welcome = answer.welcome
+        self.credit_max = self.welcome.limits.publish_credit_bytes
         return self.welcome
 
     def subscribe(self, pattern, sid=None, timeout=None, **fields):
@@ -273,18 +279,41 @@ class Connection:
         """After it returns, no delivery with that sid arrives any more."""
         self.request(pb.Frame(unsubscribe=pb.Unsubscribe(sid=sid)), timeout)
 
-    def publish(self, subject, payload=b"", receipt=False, type="", headers=(), timeout=None):
+    def publish(self, subject, payload=b"", receipt=False, type="", headers=(), timeout=None, key="", ttl=None,
+                wait=True):
         """Publishes. With `receipt` waits and returns how many interests got it; without it returns None, and a
-        refusal arrives later as a frame STATUS{publish = n}, where n is `publishes` as it is after this call."""
-        self.publishes += 1
+        refusal arrives later as a frame STATUS{publish = n}, where n is `publishes` as it is after this call. `ttl`:
+        seconds after which nobody gets it any more. Where publish credit is used up it waits for some (TimeoutError:
+        nothing was sent); wait=False: sends all the same."""
         data = pb.Data(subject=subject, type=type, payload=payload, headers=_headers(headers))
+        if receipt:
+            data.flags = pb.DATA_FLAG_RECEIPT
+        if ttl is not None:
+            data.time_left_us = max(1, int(ttl * 1000000))
+        if key:
+            data.hop_ext.key = key
+        frame = pb.Frame(id=self.last_id + 1 if receipt else 0, publish=data)
+        if wait and not self.credit_fits(frame.ByteSize()):
+            self._wait_credit(frame.ByteSize(), timeout)
+            frame.id = self.last_id + 1 if receipt else 0
+        self.last_id += receipt
+        self.publishes += 1
+        size = frame.ByteSize()
+        self.credit_used += size
+        self._sizes.append((self.publishes, frame.id, size))
+        self.send_frame(frame, timeout)
         if not receipt:
-            self.send_frame(pb.Frame(publish=data), timeout)
             return None
-        data.flags = pb.DATA_FLAG_RECEIPT
-        return self.request(pb.Frame(publish=data), timeout).accepted.receivers
+        answer = self.answer(frame.id, timeout)
+        if answer.WhichOneof("kind") == "status":
+            raise Refused(answer.status)
+        return answer.accepted.receivers
 
-    def call(self, subject, payload=b"", deadline=None, stream_credit=0, type="", headers=(), timeout=None):
+    def credit_fits(self, size):
+        """Is there publish credit for a frame of so many bytes? One longer than the whole fits when none is used."""
+        return not self.credit_max or not self.credit_used or self.credit_used + size <= self.credit_max
+
+    def call(self, subject, payload=b"", deadline=None, stream_credit=0, type="", headers=(), timeout=None, key=""):
         """Calls a service. Iterate over the result for the replies, or take .result(). `deadline`: seconds that the
         bus gives it (None = no limit). `stream_credit`: not 0 = we confirm replies ourselves, with credit(call=...)."""
         data = pb.Data(subject=subject, type=type, payload=payload, headers=_headers(headers))
@@ -292,6 +321,8 @@ class Connection:
             data.time_left_us = max(1, int(deadline * 1000000))
         if stream_credit:
             data.hop_ext.stream_credit = stream_credit
+        if key:
+            data.hop_ext.key = key
         frame = pb.Frame(id=self.new_id(), call=data)
         self.send_frame(frame, timeout)
         return Call(self, frame.id, timeout)
@@ -349,6 +380,34 @@ class Connection:
         self._bytes += data
         return True
 
+    def _wait_credit(self, size, timeout):
+        """Asks with one PING what is free; what is freed after that is told unasked."""
+        self.ping(timeout)
+        deadline = self._deadline(timeout)
+        while not self.credit_fits(size):
+            if self._ended:
+                raise ConnectionError("the broker closed the connection")
+            frame = self._take()
+            if frame is None:
+                if not self._read():
+                    self._wait(select.POLLIN, deadline)
+            elif self._counted(frame):
+                self.inbox.append(frame)
+
+    def _counted(self, frame):
+        """Keeps the copy of the publish credit. False if the frame is of no further use."""
+        kind = frame.WhichOneof("kind")
+        if kind == "credit" and frame.credit.publish_bytes:
+            self.credit_used = max(0, self.credit_used - frame.credit.publish_bytes)
+            return self.keep_credit
+        if kind == "status" and frame.status.limit.endswith(".publish_credit_bytes"):
+            first = frame.status.publish
+            last = first + max(1, frame.status.count) - 1
+            back = sum(size for number, ident, size in self._sizes
+                       if (first <= number <= last if first else frame.id and ident == frame.id))
+            self.credit_used = max(0, self.credit_used - back)
+        return True
+
     def _take(self):
         """One whole frame out of the bytes, or None."""
         have = len(self._bytes) - self._at
@@ -367,7 +426,9 @@ class Connection:
         while True:
             frame = self._take()
             if frame is not None:
-                return frame
+                if self._counted(frame):
+                    return frame
+                continue
             if self._ended:
                 return None
             if not self._read():

@@ -85,11 +85,79 @@ class Groups:
         self.send(sender, "g6.x", 5)
         self.assertEqual(dying.next_delivery().deliver.payload, b"0")
         dying.close()
+        self.assertEqual(heir.next_delivery().deliver.flags, pb.DATA_FLAG_REDELIVERED)
         moved = [heir.next_delivery().deliver for _ in range(4)]
         self.assertEqual([d.payload for d in moved], [b"1", b"2", b"3", b"4"])
         self.assertTrue(all(d.flags & pb.DATA_FLAG_MOVED for d in moved))
         self.send(sender, "g6.x", 1)
         self.assertEqual(heir.next_delivery().deliver.flags, 0)
+
+    def test_what_a_dead_member_had_not_confirmed_is_redelivered_once(self):
+        first, second, third, sender = (self.connect() for _ in range(4))
+        for bus in (first, second, third):
+            bus.subscribe("gc.x", group="crewc", policy=pb.POLICY_PRIMARY, credit_messages=3)
+        self.send(sender, "gc.x", 5)
+        sids = [first.next_delivery().deliver.sid for _ in range(3)]
+        first.credit(1, sid=sids[0])
+        self.assertEqual(first.next_delivery().deliver.payload, b"3")  # it has confirmed 0, and has 1, 2 and 3
+        first.close()
+        again = [second.next_delivery().deliver for _ in range(3)]
+        self.assertEqual([d.payload for d in again], [b"1", b"2", b"3"])
+        self.assertTrue(all(d.flags == pb.DATA_FLAG_REDELIVERED for d in again))
+        second.close()
+        moved = third.next_delivery().deliver
+        self.assertEqual((moved.payload, moved.flags), (b"4", pb.DATA_FLAG_MOVED))
+        self.send(sender, "gc.x", 1)
+        self.assertEqual(waiting(third), [b"0"])
+
+    def test_random_reaches_everybody(self):
+        members, sender = self.crew(3, "gd.x", policy=pb.POLICY_RANDOM), self.connect()
+        self.send(sender, "gd.x", 300)
+        shares = [waiting(m) for m in members]
+        self.assertEqual(sorted(sum(shares, []), key=int), [b"%d" % i for i in range(300)])
+        self.assertTrue(all(50 <= len(share) <= 150 for share in shares), [len(s) for s in shares])
+
+    def test_key_goes_to_one_member_in_order(self):
+        members, sender = self.crew(3, "ge.x", policy=pb.POLICY_KEY), self.connect()
+        for i in range(300):
+            sender.publish("ge.x", b"%d %d" % (i % 30, i // 30), key="key %d" % (i % 30))
+        sender.ping()
+        seen = {}
+        for member in members:
+            mine = [payload.split() for payload in waiting(member)]
+            self.assertTrue(mine)
+            for key in {key for key, _ in mine}:
+                self.assertNotIn(key, seen)
+                seen[key] = [int(n) for k, n in mine if k == key]
+        self.assertEqual(len(seen), 30)
+        self.assertTrue(all(numbers == list(range(10)) for numbers in seen.values()))
+
+    def test_key_in_progress_stays_when_a_member_joins(self):
+        first, sender = self.connect(), self.connect()
+        sid = first.subscribe("gf.x", group="crewf", policy=pb.POLICY_KEY, credit_messages=1000).sid
+        for i in range(50):
+            sender.publish("gf.x", b"old", key="key %d" % i)
+        sender.ping()
+        others = [self.connect() for _ in range(3)]
+        for other in others:
+            other.subscribe("gf.x", group="crewf", credit_messages=1000)
+        for i in range(50):
+            sender.publish("gf.x", b"new", key="key %d" % i)
+        sender.ping()
+        self.assertEqual(waiting(first), [b"old"] * 50 + [b"new"] * 50)
+        first.credit(100, sid=sid)
+        first.ping()
+        for i in range(50):
+            sender.publish("gf.x", b"later", key="key %d" % i)
+        sender.ping()
+        went = sum(len(waiting(other)) for other in others)
+        self.assertTrue(0 < went < 50)
+        self.assertEqual(waiting(first), [b"later"] * (50 - went))
+
+    def test_key_of_256_bytes_is_invalid(self):
+        bus = self.connect()
+        self.refused(pb.CODE_INVALID, bus.publish, "gg.x", b"", receipt=True, key="k" * 256)
+        self.assertEqual(bus.publish("gg.x", b"", receipt=True, key="k" * 255), 0)
 
     def test_member_that_unsubscribes_hands_its_queue_over(self):
         leaving, heir, sender = self.connect(), self.connect(), self.connect()

@@ -110,12 +110,23 @@ class Budgets:
                 server.publish("l8.fill", bytes(1000))
             before, dropped = dropped, self.counter("dropped", server)
             full = full + 1 if dropped - before == 500 else 0
-        call = caller.call("l8")
-        token = server.next_delivery().deliver.token
-        server.reply(token, bytes(40000))
-        status = self.refused(pb.CODE_OVER_LIMIT, call.result)
-        self.assertEqual((status.limit, status.value), ("limits.connection_bytes", 65536))
-        self.assertEqual(server.next_of("cancel").cancel.token, token)
+        # Replies have that budget for themselves: the first fits however many deliveries wait, not all of them do.
+        calls = [caller.call("l8") for _ in range(10)]
+        tokens = [server.next_delivery().deliver.token for _ in calls]
+        for token in tokens:
+            server.reply(token, bytes(40000))
+        server.ping()  # all of them are there before the caller makes room by reading
+        self.assertEqual(len(calls[0].result()), 40000)
+        refused = []
+        for call, token in zip(calls[1:], tokens[1:]):
+            try:
+                call.result()
+            except ramal.Refused as e:
+                self.assertEqual(e.status.code, pb.CODE_OVER_LIMIT)
+                self.assertEqual((e.status.limit, e.status.value), ("limits.connection_bytes", 65536))
+                refused.append(token)
+        self.assertTrue(refused)
+        self.assertEqual([server.next_of("cancel").cancel.token for _ in refused], refused)
         caller.unsubscribe(reader_sid)
 
     def test_client_that_leaves_answers_unread_is_not_read_until_it_reads(self):

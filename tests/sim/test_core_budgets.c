@@ -149,8 +149,189 @@ static void test_budgets_unread_answers_count_what_they_cost(void **state) {
         world_free(w);
 }
 
+static const char *filled(size_t len) {
+        static char text[100001];
+        assert_true(len < sizeof(text));
+        memset(text, 'x', len);
+        text[len] = '\0';
+        return text;
+}
+
+/* A connection that is full of deliveries gets its replies all the same, also those that have to wait. */
+static void test_budgets_replies_have_a_bound_of_their_own(void **state) {
+        (void)state;
+        struct core_limits limits;
+        core_limits_default(&limits);
+        limits.connection_bytes = limits.uid_bytes = 400000;
+        limits.uid_connect_rate = 1000;
+        struct world *w = world_new(1, &limits);
+        struct fake *server = fake_join(w, WORLD_UID), *caller = fake_join(w, WORLD_ALLOWED_UID),
+                    *from = fake_join(w, WORLD_ALLOWED_UID);
+        uint64_t id[6], token[6];
+        subscribed(server, .sid = 1, .pattern = "s", .serve = true);
+        subscribed(caller, .sid = 1, .pattern = "fill", .overflow = OVERFLOW_RULE(DROP_NEW));
+        caller->stuck = true;
+        for (unsigned i = 0; i < 12; i++)
+                fake_publish(from, "fill", filled(100000));
+        struct core_ledger ledger;
+        assert_int_equal(core_interest_ledger(caller->peer, 1, &ledger), 0);
+        assert_true(ledger.dropped > 5);
+        for (unsigned i = 0; i < 6; i++) {
+                id[i] = fake_call(caller, "s", "q", 0);
+                token[i] = expect_call(server, 1, "q");
+        }
+        for (unsigned i = 0; i < 6; i++)
+                fake_reply(server, token[i], filled(100000));
+        assert_true(charges(w).queued_bytes > 400000);
+        caller->stuck = false;
+        world_turn(w);
+        unsigned replied = 0, refused = 0;
+        for (const struct got *got; (got = fake_next(caller));) {
+                replied += got->kind == RML_REPLY;
+                if (got->kind != RML_STATUS)
+                        continue;
+                assert_string_equal(GOT(got, Status)->limit, "limits.connection_bytes");
+                refused++;
+        }
+        assert_int_equal(replied, 3);
+        assert_int_equal(refused, 3);
+        assert_true(id[5] > id[0]);
+        world_free(w);
+}
+
+/* Deliveries and calls stop before the last of the broker's memory: that is for replies. */
+static void test_budgets_the_reserve_is_for_replies(void **state) {
+        (void)state;
+        struct core_limits limits;
+        core_limits_default(&limits);
+        limits.broker_bytes = 1000000;
+        limits.reserve_bytes = 300000;
+        struct world *w = world_new(1, &limits);
+        struct fake *from = fake_join(w, WORLD_UID), *to = fake_join(w, WORLD_UID), *server = fake_join(w, WORLD_UID),
+                    *busy = fake_join(w, WORLD_UID), *caller = fake_join(w, WORLD_UID);
+        subscribed(to, .sid = 1, .pattern = "fill", .credit_messages = 1, .overflow = OVERFLOW_RULE(DROP_NEW));
+        subscribed(server, .sid = 1, .pattern = "s", .serve = true);
+        subscribed(busy, .sid = 1, .pattern = "b", .serve = true, .credit_messages = 1);
+        fake_call(caller, "b", "q", 0);
+        uint64_t id = fake_call(caller, "s", "q", 0);
+        for (unsigned i = 0; i < 20; i++)
+                fake_publish(from, "fill", filled(50000));
+        assert_in_range(charges(w).bodies_bytes, 640000, 700000);
+        fake_publish(from, "fill", filled(100000));
+        uint64_t call = fake_call(from, "b", filled(100000), 0);
+        const Ramal__V1__Status *status = expect_status(from, call, OVER_LIMIT);
+        assert_string_equal(status->limit, "limits.broker_bytes");
+        assert_int_equal(status->value, 1000000);
+        uint64_t token = expect_call(server, 1, "q");
+        caller->stuck = true;
+        fake_reply_more(server, token, filled(100000));
+        fake_reply_more(server, token, filled(100000));
+        fake_reply(server, token, "end");
+        assert_true(charges(w).bodies_bytes > 700000);
+        caller->stuck = false;
+        for (unsigned i = 1; i <= 3; i++)
+                expect_reply(caller, id, i, i == 3 ? "end" : filled(100000), i < 3);
+        world_free(w);
+}
+
+/* A server that does not read costs its callers, not itself: and each of them no more than its own budget. */
+static void test_budgets_calls_are_charged_to_their_caller(void **state) {
+        (void)state;
+        struct core_limits limits;
+        core_limits_default(&limits);
+        limits.connection_bytes = 300000;
+        struct world *w = world_new(1, &limits);
+        struct fake *server = fake_join(w, WORLD_UID), *a = fake_join(w, WORLD_UID), *b = fake_join(w, WORLD_UID);
+        subscribed(server, .sid = 1, .pattern = "s", .serve = true, .credit_messages = 1);
+        subscribed(server, .sid = 2, .pattern = "t", .credit_messages = 1);
+        subscribed(b, .sid = 1, .pattern = "o", .serve = true);
+        fake_call(a, "s", "first", 0);
+        uint64_t id[5];
+        for (unsigned i = 0; i < 5; i++)
+                id[i] = fake_call(a, "s", filled(100000), 0);
+        for (unsigned i = 2; i < 5; i++) {
+                const Ramal__V1__Status *status = expect_status(a, id[i], OVER_LIMIT);
+                assert_string_equal(status->limit, "limits.connection_bytes");
+                assert_int_equal(status->value, 300000);
+        }
+        for (unsigned i = 0; i < 2; i++)
+                fake_call(b, "s", filled(100000), 0);
+        expect_nothing(b);
+        uint64_t other = fake_call(a, "o", "q", 0); /* what need not wait is not charged */
+        fake_reply(b, expect_call(b, 1, "q"), "r");
+        expect_reply(a, other, 1, "r", false);
+        for (unsigned i = 0; i < 3; i++)
+                fake_publish(a, "t", filled(100000)); /* nor is the server's own budget used up */
+        struct core_ledger ledger;
+        assert_int_equal(core_interest_ledger(server->peer, 2, &ledger), 0);
+        assert_int_equal(ledger.queued, 2);
+        fake_cancel(a, id[0]);
+        expect_status(a, id[0], CANCELLED);
+        fake_call(a, "s", filled(100000), 0); /* it has room again */
+        expect_nothing(a);
+        world_free(w);
+}
+
+/* What waits at another member now waits for the same caller's money. */
+static void test_budgets_a_call_that_moves_stays_charged_to_its_caller(void **state) {
+        (void)state;
+        struct core_limits limits;
+        core_limits_default(&limits);
+        limits.connection_bytes = 300000;
+        struct world *w = world_new(1, &limits);
+        struct fake *first = fake_join(w, WORLD_UID), *second = fake_join(w, WORLD_UID), *a = fake_join(w, WORLD_ALLOWED_UID);
+        subscribed(first, .sid = 1, .pattern = "s", .serve = true, .group = "g", .credit_messages = 1);
+        fake_call(a, "s", "first", 0);
+        fake_call(a, "s", filled(100000), 0);
+        fake_call(a, "s", filled(100000), 0);
+        subscribed(second, .sid = 1, .pattern = "s", .serve = true, .group = "g", .credit_messages = 1);
+        fake_lost(first);
+        world_turn(w);
+        expect_ledger(second, 1, .matched = 2, .queued = 1, .in_flight = 1);
+        fake_lost(a);
+        world_turn(w);
+        expect_ledger(second, 1, .matched = 2, .in_flight = 1, .expired = 0, .dropped = 1);
+        world_free(w);
+}
+
+/* A reply that finds the output free waits nowhere; its body is the broker's memory until the socket has taken it. */
+static void test_budgets_replies_that_do_not_wait_are_the_brokers(void **state) {
+        (void)state;
+        enum { CALLERS = 6, BYTES = 100000 };
+        struct core_limits limits;
+        core_limits_default(&limits);
+        limits.broker_bytes = 400000;
+        limits.reserve_bytes = 0;
+        struct world *w = world_new(1, &limits);
+        struct fake *server = fake_join(w, WORLD_UID), *caller[CALLERS];
+        subscribed(server, .sid = 1, .pattern = "s", .serve = true);
+        uint64_t id[CALLERS];
+        for (unsigned i = 0; i < CALLERS; i++) {
+                caller[i] = fake_join(w, WORLD_UID);
+                id[i] = fake_call(caller[i], "s", "q", 0);
+                caller[i]->stuck = true;
+                fake_reply(server, expect_call(server, 1, "q"), filled(BYTES));
+                world_turn(w);
+                assert_in_range(charges(w).bodies_bytes, BYTES, limits.broker_bytes);
+                fake_skip(server); /* CANCEL, where it did not fit */
+        }
+        for (unsigned i = 0; i < CALLERS; i++)
+                caller[i]->stuck = false;
+        world_turn(w);
+        expect_reply(caller[0], id[0], 1, filled(BYTES), false);
+        const Ramal__V1__Status *status = expect_status(caller[CALLERS - 1], id[CALLERS - 1], OVER_LIMIT);
+        assert_string_equal(status->limit, "limits.broker_bytes");
+        assert_int_equal(status->value, 400000);
+        world_free(w);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_budgets_replies_have_a_bound_of_their_own),
+                cmocka_unit_test(test_budgets_the_reserve_is_for_replies),
+                cmocka_unit_test(test_budgets_replies_that_do_not_wait_are_the_brokers),
+                cmocka_unit_test(test_budgets_calls_are_charged_to_their_caller),
+                cmocka_unit_test(test_budgets_a_call_that_moves_stays_charged_to_its_caller),
                 cmocka_unit_test(test_budgets_small_messages_count_what_they_cost),
                 cmocka_unit_test(test_budgets_large_messages_count_until_the_socket_has_them),
                 cmocka_unit_test(test_budgets_credit_without_end_is_bounded_by_the_window),

@@ -226,6 +226,7 @@ static void test_connect_each_uid_has_a_limit(void **state) {
         core_limits_default(&limits);
         limits.uid_connections = 2;
         limits.own_connections = 3;
+        limits.reserved_connections = 0;
         struct world *w = world_new(1, &limits);
         struct core_origin other = {.local = true, .uid = WORLD_ALLOWED_UID, .address = "x"},
                            own = {.local = true, .uid = WORLD_UID, .address = "x"};
@@ -241,7 +242,27 @@ static void test_connect_each_uid_has_a_limit(void **state) {
         assert_int_equal(r, -EDQUOT);
         fake_lost(a);
         world_turn(w);
+        world_advance(w, MS(10)); /* uid_connect_rate */
         fake_join(w, WORLD_ALLOWED_UID);
+        world_free(w);
+}
+
+/* Who comes and goes fast is not told of in the log more often than who stays. */
+static void test_connect_again_does_not_bring_the_same_line_again(void **state) {
+        (void)state;
+        struct core_limits limits;
+        core_limits_default(&limits);
+        limits.interests = 0;
+        limits.uid_connect_rate = 1000;
+        struct world *w = world_new(1, &limits);
+        for (unsigned i = 0; i < 25; i++) {
+                struct fake *a = fake_join(w, WORLD_ALLOWED_UID);
+                SUBSCRIBE(a, .sid = 1, .pattern = "t");
+                fake_lost(a);
+                world_turn(w);
+                world_advance(w, MS(100));
+        }
+        assert_int_equal(w->events[CORE_EVENT_LIMIT], 3);
         world_free(w);
 }
 
@@ -261,6 +282,7 @@ int main(void) {
                 cmocka_unit_test(test_connect_tcp_peers_are_strangers_to_each_other),
                 cmocka_unit_test(test_connect_unauthenticated_ones_are_few),
                 cmocka_unit_test(test_connect_each_uid_has_a_limit),
+                cmocka_unit_test(test_connect_again_does_not_bring_the_same_line_again),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -100,30 +100,26 @@ static void test_credit_confirms_in_order_of_commit_and_not_of_number(void **sta
         expect_ledger(b, 1, .matched = 3, .queued = 2, .in_flight = 1);
         fake_lost(a);
         world_turn(w);
-        expect_ledger(b, 1, .matched = 5, .queued = 4, .in_flight = 1);
+        expect_ledger(b, 1, .matched = 6, .queued = 5, .in_flight = 1);
         fake_confirm(b, 1, 1);
-        /* Two that were moved, in order, then its own two. */
-        uint64_t seqs[4];
-        const char *payloads[4];
+        /* One that is redelivered and two that were moved, in order, then its own two. */
+        uint64_t seqs[5];
         bool even = other->data.payload.data[0] == '2';
-        payloads[0] = even ? "3" : "4";
-        payloads[1] = even ? "5" : "6";
-        payloads[2] = even ? "4" : "3";
-        payloads[3] = even ? "6" : "5";
-        for (int i = 0; i < 4; i++) {
+        const char *payloads = even ? "13546" : "24635";
+        for (int i = 0; i < 5; i++) {
                 const struct got *got = expect(b, RML_DELIVER);
-                assert_memory_equal(got->data.payload.data, payloads[i], 1);
-                assert_int_equal(!!(got->data.flags & FLAG(MOVED)), i < 2);
+                assert_memory_equal(got->data.payload.data, &payloads[i], 1);
+                assert_int_equal(got->data.flags, i == 0 ? FLAG(REDELIVERED) : i < 3 ? FLAG(MOVED) : 0);
                 seqs[i] = got->data.seq;
                 expect_nothing(b);
                 for (int again = 0; again < 40; again++)
                         fake_confirm(b, 1, i ? seqs[i - 1] : 1); /* changes nothing, now or later */
                 fake_confirm(b, 1, seqs[i]);
         }
-        assert_int_equal(seqs[0] + seqs[1], 4 + 5);
-        assert_int_equal(seqs[2], 2);
-        assert_int_equal(seqs[3], 3);
-        expect_ledger(b, 1, .matched = 5, .confirmed = 5);
+        assert_int_equal(seqs[0] + seqs[1] + seqs[2], 4 + 5 + 6);
+        assert_int_equal(seqs[3], 2);
+        assert_int_equal(seqs[4], 3);
+        expect_ledger(b, 1, .matched = 6, .confirmed = 6);
         world_free(w);
 }
 
@@ -140,14 +136,16 @@ static void test_credit_stale_after_a_move_confirms_nothing(void **state) {
         fake_skip(b);
         fake_lost(a);
         fake_confirm(b, 1, 1);
+        expect_deliver(b, 1, 4, "x"); /* redelivered: what was in flight comes first */
+        fake_confirm(b, 1, 4);
         const struct got *moved = expect(b, RML_DELIVER); /* 3, which stands before 2 */
         assert_int_equal(moved->data.seq, 3);
         fake_confirm(b, 1, 3);
         expect_deliver(b, 1, 2, "x");
         fake_confirm(b, 1, 3);
-        expect_ledger(b, 1, .matched = 3, .in_flight = 1, .confirmed = 2);
+        expect_ledger(b, 1, .matched = 4, .in_flight = 1, .confirmed = 3);
         fake_confirm(b, 1, 2);
-        expect_ledger(b, 1, .matched = 3, .confirmed = 3);
+        expect_ledger(b, 1, .matched = 4, .confirmed = 4);
         world_free(w);
 }
 

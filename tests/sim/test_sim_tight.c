@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* Random traffic against budgets so small that they are met all the time: of the interest, the connection, the uid and
  * the broker. What is dropped then is open; that it is told is not. Each receiver counts for itself: received +
- * reported + replaced must be what matched; each call ends once; and the budgets hold. */
+ * reported + replaced must be what matched; each call ends once; and the budgets hold. Options: runs.h. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/check.h"
+#include "runs.h"
 #include "world.h"
 
 #define SEEDS 80u
@@ -36,6 +37,7 @@ struct tight {
         struct caller callers[PEERS];
         uint64_t tokens[PEERS][64];
         size_t token_count[PEERS];
+        bool trace;
         uint64_t sums[4]; /* deliveries, reported, refused calls, answered calls */
 };
 
@@ -92,6 +94,9 @@ static void got_terminal(struct tight *t, unsigned i, uint64_t id, bool replied)
 static void look(struct tight *t, unsigned i) {
         struct got *got;
         while ((got = fake_next(t->peers[i]))) {
+                char text[256];
+                if (t->trace)
+                        printf("%llu: peer %u <- %s\n", (ull)t->world->step, i, got_text(got, text, sizeof(text)));
                 if (got->kind == RML_DELIVER) {
                         got_delivery(t, i, &got->data);
                 } else if (got->kind == RML_GAP) {
@@ -223,7 +228,7 @@ static void settle(struct tight *t) {
                 }
 }
 
-static void run(uint64_t seed, uint64_t *sums) {
+static uint64_t run(uint64_t seed, uint64_t steps, bool trace, uint64_t *sums) {
         struct core_limits limits;
         core_limits_default(&limits);
         struct rng rng = {seed};
@@ -236,17 +241,18 @@ static void run(uint64_t seed, uint64_t *sums) {
         struct tight *t = calloc(1, sizeof(*t));
         if (!t)
                 abort();
+        t->trace = trace;
         t->world = world_new(seed, &limits);
         t->world->forget = t->world->split = true;
         for (unsigned i = 0; i < PEERS; i++)
                 t->peers[i] = fake_join(t->world, i % 3 == 2 ? WORLD_ALLOWED_UID : WORLD_UID);
         for (unsigned i = 0; i < PEERS; i++)
                 subscribe(t, i);
-        for (uint64_t n = 1; n <= STEPS; n++) {
+        for (uint64_t n = 1; n <= steps; n++) {
                 t->world->step = n;
                 step(t);
                 check_budgets(t);
-                if (n % 500 == 0)
+                if (n % 500 == 0 || n == steps)
                         settle(t);
         }
         /* Who is never answered is answered by the end of its responder. */
@@ -261,15 +267,15 @@ static void run(uint64_t seed, uint64_t *sums) {
         }
         for (size_t i = 0; i < RML_COUNT(t->sums); i++)
                 sums[i] += t->sums[i];
+        uint64_t simulated = t->world->now - WORLD_START_NS;
         world_free(t->world);
         free(t);
+        return simulated;
 }
 
-int main(void) {
-        uint64_t sums[4] = {0};
-        for (uint64_t seed = 1; seed <= SEEDS; seed++)
-                run(seed, sums);
-        printf("%u runs of %u steps: %llu deliveries, %llu reported missing, %llu calls refused, %llu answered\n",
-               SEEDS, STEPS, (ull)sums[0], (ull)sums[1], (ull)sums[2], (ull)sums[3]);
-        return EXIT_SUCCESS;
+int main(int argc, char **argv) {
+        static const char *const names[] = {"deliveries", "reported missing", "calls refused", "answered", NULL};
+        static const struct runs runs = {
+                .program = "test_sim_tight", .seeds = SEEDS, .steps = STEPS, .run = run, .names = names};
+        return runs_main(&runs, argc, argv);
 }

@@ -45,10 +45,12 @@ struct got {
 struct fake {
         struct world *world;
         struct fake *next;
-        struct peer *peer; /* NULL after its close */
-        uint64_t id;       /* from WELCOME */
-        uint32_t uid;
+        struct peer *peer;  /* NULL after its close */
+        uint64_t id, epoch; /* as WELCOME will tell */
+        bool local, in;     /* in: got WELCOME */
+        uint32_t uid, gid, pid;
         unsigned index;
+        bool reads;  /* what an edge would know: core_peer_reading() when it last had to ask */
         bool hold;   /* what it sends is kept until fake_release() */
         bool stuck;  /* takes no output */
         bool dirty;  /* the core said that there is output */
@@ -66,16 +68,26 @@ struct fake {
 
 struct world {
         struct core *core;
-        uint64_t now;
+        uint64_t now, epoch;
         struct rng rng;
         struct fake *fakes;
         unsigned count;
         bool split;          /* feed frames in random pieces */
         bool forget;         /* frames are freed when the next one is looked at */
         uint64_t seed, step; /* printed on failure */
-        uint64_t events[CORE_EVENT_LIMIT + 1];
+        char again[128];     /* and how to have it once more, when that is not by the seed */
+        uint64_t events[16]; /* by kind */
         struct core_limits limits;
+        const struct core_uid_limits *uid_limits; /* borrowed */
+        size_t uid_limit_count;
+        bool closed;                 /* nobody but the own uid and root may come in */
+        void (*inside)(bool inside); /* told before and after each call on the core: where memory may run out */
 };
+
+static inline void world_inside(const struct world *world, bool inside) {
+        if (world->inside)
+                world->inside(inside);
+}
 
 /* Prints where we are and aborts. */
 _Noreturn void world_fail(const struct world *, const char *file, int line, const char *format, ...)
@@ -90,8 +102,19 @@ _Noreturn void world_fail(const struct world *, const char *file, int line, cons
 struct world *world_new(uint64_t seed, const struct core_limits *limits);
 /* The same with default limits and bytes fed in random pieces. */
 struct world *world_start(void);
+/* The two halves of world_new(), for who wants to set more of *world between them. */
+struct world *world_alone(uint64_t seed, const struct core_limits *limits);
+void world_begin(struct world *);
+/* What the core is made with. */
+void world_config(const struct world *, struct core_config *ret);
 /* Everybody is lost, all charges must be zero. */
+void world_end(struct world *);
 void world_free(struct world *);
+/* The broker ends and another begins, with an epoch of its own. */
+void world_restart(struct world *);
+void world_expire(struct world *);
+/* Has the core more to do at this time? */
+bool world_due(const struct world *);
 /* Expires, takes all output (but of stuck peers), closes what is to be closed, until nothing moves. */
 void world_turn(struct world *);
 /* Only the closing part of a turn, and the events. */
@@ -108,6 +131,15 @@ struct fake *fake_join(struct world *, uint32_t uid);
 struct fake *fake_join_as(struct world *, uint32_t uid, const char *app);
 struct fake *fake_join_tcp(struct world *);
 uint64_t fake_hello(struct fake *, const char *app);
+/* nonce: RML_NONCE_BYTES, or NULL. */
+uint64_t fake_hello_as(struct fake *, const char *app, bool inspect, const uint8_t *nonce);
+/* The edge looks whether it may be read; after each call that is about it. */
+void fake_reads(struct fake *);
+/* The right answer to a CHALLENGE. */
+uint64_t fake_auth(struct fake *, const uint8_t *nonce, const Ramal__V1__Challenge *);
+void fake_free(struct fake *);
+/* Frees what it received before `until`; NULL: all. */
+void fake_forget(struct fake *, const struct got *until);
 
 /* Takes at most `max` bytes of what there is; returns how many. The core may have more then. */
 size_t fake_take_once(struct fake *, size_t max);
@@ -123,6 +155,8 @@ void fake_lost(struct fake *);
 void fake_raw(struct fake *, const void *bytes, size_t len);
 /* Feeds all that was held, at most `step` bytes at a time. */
 void fake_release(struct fake *, size_t step);
+/* Feeds the first bytes of what was held, and goes on holding. Returns how many are left. */
+size_t fake_release_part(struct fake *, size_t max);
 
 struct sub {
         uint64_t sid;
@@ -146,7 +180,7 @@ void fake_cancel(struct fake *, uint64_t call);
 uint64_t fake_control(struct fake *, enum rml_kind, bool with_id, const ProtobufCMessage *);
 
 struct say {
-        const char *subject, *type, *text;
+        const char *subject, *type, *text, *key;
         const void *payload;
         size_t len;
         uint32_t flags, code;

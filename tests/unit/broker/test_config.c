@@ -62,6 +62,8 @@ static const char *sample(enum config_kind kind) {
                 return "/tmp/x/token";
         case CONFIG_LEVEL:
                 return "debug";
+        case CONFIG_USER_LIMITS:
+                return "64999:calls=17";
         }
         return "";
 }
@@ -98,6 +100,8 @@ static void test_config_key_and_flag_do_the_same(void **state) {
                 assert_true(config_is_set(by_flag, option->section, option->key));
                 memset(by_file->source, 0, sizeof(by_file->source));
                 memset(by_flag->source, 0, sizeof(by_flag->source));
+                memset(by_flag->users, 0, sizeof(by_flag->users)); /* where it came from */
+                config_fill_users(by_file->uid_limits, by_file->user_count, &by_file->limits);
                 assert_memory_equal(by_file, by_flag, sizeof(*by_file));
                 if (memcmp(by_file, &defaults, sizeof(defaults)) == 0)
                         fail_msg("%s changes nothing", option->flag);
@@ -193,6 +197,29 @@ static void test_config_bad_file_is_an_error_with_its_place(void **state) {
                 {"[log]\nlevel = loud\n", "level: \"loud\" is not error, warning, notice, info or debug"},
                 {"[listen]\naddress = tcp:127.0.0.1\n", "ramald.conf:2: address: address 'tcp:127.0.0.1'"},
                 {"[listen]\naddress = unix:/\xff\n", "ramald.conf:2: this line is not valid UTF-8"},
+                {"[limits uid]\n", "ramald.conf:1: [limits uid]: the name or number of a user is missing"},
+                {"[limits uid 4294967295]\n", "ramald.conf:1: [limits uid]: 4294967295 is out of range"},
+                {"[limits uid no-such-user]\n",
+                 "ramald.conf:1: [limits uid]: there is no user \"no-such-user\" on this machine"},
+                {"[limits uid 1 2]\n", "ramald.conf:1: [limits uid USER] is for one user"},
+                {"[limits gid 1]\n", "ramald.conf:1: unknown section [limits gid 1]; the nearest is [limits]"},
+                {"[limits uid 7]\ncalls=1\n[limits uid 8]\n[limits uid  7 ]\n",
+                 "ramald.conf:4: the limits of uid 7 stand in another section above"},
+                {"[limits uid 0]\n[limits uid root]\n",
+                 "ramald.conf:2: the limits of uid 0 stand in another section above"},
+                {"[limits uid 7]\ncals=1\n", "ramald.conf:2: unknown key \"cals\"; the nearest for one user is calls"},
+                {"[limits uid 7]\nbroker_bytes=1M\n",
+                 "ramald.conf:2: broker_bytes is one for all users; it stands in [limits]"},
+                {"[limits uid 7]\nuid = 7:calls=1\n", "ramald.conf:2: uid is one for all users"},
+                {"[limits uid 7]\ncalls=1\ncalls=2\n", "ramald.conf:3: calls: given twice"},
+                {"[limits uid 7]\ncalls=\n", "ramald.conf:2: calls: a value is missing"},
+                {"[limits uid 7]\ncalls=0\n", "ramald.conf:2: calls: 0 is out of range: it must be from 1 to"},
+                {"[limits uid 7]\ncalls=many\n", "ramald.conf:2: calls: \"many\" is not a number"},
+                {"[limits]\nuid = 7:calls\n", "uid: \"7:calls\" is not a limit of a user such as alice:calls=64"},
+                {"[limits]\nuid = 7:calls=\n", "uid: calls of uid 7: a value is missing"},
+                {"[limits]\nuid = 7:calls=1\nuid = 7:calls=2\n", "uid: calls of uid 7: given twice"},
+                {"[limits]\nuid = 7:spin=1us\n", "uid: spin is one for all users; it stands in [limits]"},
+                {"[limits]\nuid = :calls=1\n", "uid: the name or number of a user is missing"},
                 {"# \xc0\x80\n", "ramald.conf:1: this line is not valid UTF-8"},
                 {"\n\n\xef\xbb\xbf[listen]\n", "ramald.conf:3: this is neither"},
         };
@@ -290,6 +317,11 @@ static void test_config_bad_arguments_are_usage_errors(void **state) {
                  "has 108 bytes"},
                 {"--limit-calls 0", "--limit-calls: 0 is out of range: it must be from 1 to"},
                 {"-c /a -c /b", "-c: given twice"},
+                {"--limit-uid 7", "--limit-uid: \"7\" is not a limit of a user such as alice:calls=64"},
+                {"--limit-uid 7:calls=1 --limit-uid 7:calls=1", "--limit-uid: calls of uid 7: given twice"},
+                {"--limit-uid 7:calls=x", "--limit-uid: calls of uid 7: \"x\" is not a number"},
+                {"--limit-uid 7:turn_bytes=1", "--limit-uid: turn_bytes is one for all users"},
+                {"--limit-uid nobody-at-all:calls=1", "--limit-uid: there is no user \"nobody-at-all\""},
         };
         (void)state;
         for (size_t i = 0; i < RML_COUNT(rows); i++) {
@@ -357,6 +389,89 @@ static void test_config_arguments_count_more_than_the_file(void **state) {
         rmdir(directory);
 }
 
+/* What was not said for a user is what all have, whatever comes first; the command line counts more than the file. */
+static void test_config_user_has_limits_of_its_own(void **state) {
+        static const char text[] =
+                "[limits uid 7]\ncalls = 5\nstall_max = 1s\n[limits uid  root ]\n[limits]\ncalls = 9\n"
+                "uid_bytes = 3M\nuid = 8:names=2\nuid = 7:names=0\n";
+        char directory[] = "/tmp/ramal-config-XXXXXX", path[64], words[256];
+        struct config *config = calloc(1, sizeof(*config));
+        struct failure failure = {0};
+        (void)state;
+        assert_non_null(mkdtemp(directory));
+        snprintf(path, sizeof(path), "%s/f", directory);
+        write_file(path, text, 0644);
+        snprintf(words, sizeof(words), "--limit-interests=11 --limit-uid 7:calls=6 --limit-uid=7:uid_bytes=1M -c%s",
+                 path);
+        if (read_arguments(config, words, &failure) != CONFIG_RUN)
+                fail_msg("%s", failure.text);
+
+        assert_int_equal(config->user_count, 3);
+        const struct core_uid_limits *seven = &config->uid_limits[0], *root = &config->uid_limits[1],
+                                     *eight = &config->uid_limits[2];
+        assert_int_equal(seven->uid, 7);
+        assert_int_equal(root->uid, 0);
+        assert_int_equal(eight->uid, 8);
+        assert_int_equal(seven->limits.calls, 6);
+        assert_int_equal(seven->limits.stall_max_ns, 1000000000);
+        assert_int_equal(seven->limits.uid_bytes, 1 << 20);
+        assert_int_equal(seven->limits.names, 0);
+        assert_int_equal(seven->limits.interests, 11);
+        assert_int_equal(eight->limits.calls, 9);
+        assert_int_equal(eight->limits.names, 2);
+        assert_int_equal(eight->limits.uid_bytes, 3 << 20);
+        assert_memory_equal(&root->limits, &config->limits, sizeof(root->limits));
+        assert_int_equal(root->overridden, 0);
+
+        /* Exactly the bits of what was said. */
+        uint64_t bits = config_bit(config_find("limits", "calls")) | config_bit(config_find("limits", "stall_max")) |
+                        config_bit(config_find("limits", "uid_bytes")) | config_bit(config_find("limits", "names"));
+        assert_int_equal(seven->overridden, bits);
+        assert_int_equal(config_bit(config_find("limits", "payload_bytes")), 1); /* the first one */
+
+        unlink(path);
+        rmdir(directory);
+        free(config);
+}
+
+/* Who runs the broker has no limits of other users. */
+static void test_config_own_user_has_no_limits_of_others(void **state) {
+        struct config *config = calloc(1, sizeof(*config));
+        struct failure failure = {0};
+        (void)state;
+        assert_int_equal(read_arguments(config, "--limit-uid 7:calls=6 --limit-uid 8:uid_bytes=1M", &failure),
+                         CONFIG_RUN);
+        assert_int_equal(config_check_own(config, 7, &failure), 0);
+        assert_int_equal(config_check_own(config, 9, &failure), 0);
+        assert_int_equal(config_check_own(config, 8, &failure), -ECANCELED);
+        assert_int_equal(failure.status, EXIT_CONFIG);
+        assert_non_null(strstr(failure.text, "limits uid 8.uid_bytes: this is the uid that ramald runs as"));
+        assert_int_equal(read_arguments(config, "--limit-uid 8:payload_bytes=9M", &failure), -ECANCELED);
+        assert_int_equal(failure.status, EXIT_CONFIG);
+        assert_non_null(strstr(failure.text, "limits uid 8.payload_bytes is more than limits.payload_bytes (8M)"));
+        assert_int_equal(read_arguments(config, "--limit-uid 8:interests=1", &failure), CONFIG_RUN);
+        assert_int_equal(config_check_own(config, 8, &failure), -ECANCELED);
+        free(config);
+}
+
+static void test_config_users_have_a_bound(void **state) {
+        static char text[CONFIG_USERS_MAX * 24 + 64];
+        struct config *config = calloc(1, sizeof(*config));
+        struct failure failure = {0};
+        size_t n = 0;
+        (void)state;
+        for (unsigned i = 0; i < CONFIG_USERS_MAX; i++)
+                n += (size_t)sprintf(text + n, "[limits uid %u]\n", 1000 + i);
+        assert_int_equal(read_text(config, text, &failure), 0);
+        sprintf(text + n, "[limits uid 1]\n");
+        assert_int_equal(read_text(config, text, &failure), -ECANCELED);
+        assert_non_null(strstr(failure.text, "too many users with limits of their own, at most 64"));
+        sprintf(text + n, "[limits]\nuid = 1:calls=1\n");
+        assert_int_equal(read_text(config, text, &failure), -ECANCELED);
+        assert_non_null(strstr(failure.text, "too many values, at most 64"));
+        free(config);
+}
+
 static void test_config_file_that_is_none_is_refused(void **state) {
         char directory[] = "/tmp/ramal-config-XXXXXX", path[64];
         struct config config;
@@ -404,6 +519,9 @@ int main(void) {
                 cmocka_unit_test(test_config_verbs_are_found),
                 cmocka_unit_test(test_config_reserve_must_leave_something),
                 cmocka_unit_test(test_config_arguments_count_more_than_the_file),
+                cmocka_unit_test(test_config_user_has_limits_of_its_own),
+                cmocka_unit_test(test_config_own_user_has_no_limits_of_others),
+                cmocka_unit_test(test_config_users_have_a_bound),
                 cmocka_unit_test(test_config_file_that_is_none_is_refused),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

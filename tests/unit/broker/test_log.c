@@ -9,9 +9,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -146,6 +148,38 @@ static void test_log_full_pipe_drops_and_counts(void **state) {
         close(fds[1]);
 }
 
+/* A disk that is full in the middle of a line: the next one is whole again, on a line of its own. */
+static void test_log_torn_line_is_ended_by_the_next(void **state) {
+        struct log log;
+        struct rlimit before, limit;
+        char path[] = "/tmp/ramal-log-XXXXXX", text[1024];
+        (void)state;
+        int fd = mkstemp(path);
+        assert_true(fd >= 0);
+        unlink(path);
+        signal(SIGXFSZ, SIG_IGN);
+        assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+        limit = before;
+        limit.rlim_cur = 30;
+        log_init(&log, fd, NULL, LOG_LEVEL_INFO);
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+        log_event(&log, LOG_LEVEL_INFO, "torn", LOG_NUMBER("n", 1));
+        log_event(&log, LOG_LEVEL_INFO, "lost", LOG_NUMBER("n", 2));
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+        signal(SIGXFSZ, SIG_DFL);
+        assert_int_equal(log.lost, 2);
+        log_event(&log, LOG_LEVEL_INFO, "after", LOG_NUMBER("n", 3));
+        ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
+        assert_true(n > 31);
+        text[n] = '\0';
+        assert_memory_equal(text + 30, "\ntime=", 6);
+        assert_non_null(strstr(text, "event=log-lost lines=2\ntime="));
+        assert_non_null(strstr(text, "event=after n=3\n"));
+        assert_null(strstr(text, "\n\n"));
+        log_deinit(&log);
+        close(fd);
+}
+
 static void test_log_closed_reader_is_no_signal(void **state) {
         struct log log;
         int fds[2];
@@ -202,6 +236,7 @@ int main(void) {
                 cmocka_unit_test(test_log_line_has_time_level_event_and_fields),
                 cmocka_unit_test(test_log_line_is_one_line_however_long),
                 cmocka_unit_test(test_log_full_pipe_drops_and_counts),
+                cmocka_unit_test(test_log_torn_line_is_ended_by_the_next),
                 cmocka_unit_test(test_log_closed_reader_is_no_signal),
                 cmocka_unit_test(test_log_under_a_journal_has_its_prefix),
                 cmocka_unit_test(test_log_levels_have_names),

@@ -84,6 +84,7 @@ void fake_welcome(struct fake *fake, ramal_conn *conn) {
         fake_expect(fake, RML_HELLO);
         limits.payload_bytes = 8 << 20;
         limits.frame_bytes = (8 << 20) + 65536;
+        limits.publish_credit_bytes = fake->publish_credit;
         welcome.peer = 7;
         welcome.epoch = 99;
         welcome.version = 1;
@@ -135,6 +136,7 @@ void fake_expect(struct fake *fake, enum rml_kind kind) {
         /* Its own memory: the next read must not change it. */
         fake->kept = rml_blob_new(raw.len);
         assert_non_null(fake->kept);
+        fake->frame_len = raw.len;
         memcpy(fake->kept->bytes, raw.data, raw.len);
         if (rml_scan_frame((struct rml_span){fake->kept->bytes, raw.len}, &fake->frame, &fault) < 0)
                 fail_msg("malformed: %s", fault.reason);
@@ -240,6 +242,20 @@ void fake_subscribed(struct fake *fake, uint64_t sid, Ramal__V1__State state, ui
         subscribed.state = state;
         subscribed.queued = queued;
         fake_send(fake, RML_SUBSCRIBED, fake->frame.id, &subscribed.base);
+}
+
+void fake_credit(struct fake *fake, uint64_t publish_bytes) {
+        Ramal__V1__Credit credit = RAMAL__V1__CREDIT__INIT;
+
+        credit.publish_bytes = publish_bytes;
+        fake_send(fake, RML_CREDIT, 0, &credit.base);
+}
+
+void fake_pong(struct fake *fake) {
+        Ramal__V1__Pong pong = RAMAL__V1__PONG__INIT;
+
+        fake_expect(fake, RML_PING);
+        fake_send(fake, RML_PONG, fake->frame.id, &pong.base);
 }
 
 void fake_gap(struct fake *fake, uint64_t sid, uint64_t first, uint64_t last, uint64_t count) {

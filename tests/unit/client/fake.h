@@ -27,11 +27,13 @@ struct fake {
         uint8_t in[65536];
         struct rml_span input;
         uint64_t last_seq;
+        uint64_t publish_credit; /* told in WELCOME, 0: none */
         /* the last frame that fake_expect() returned */
         struct rml_frame frame;
         struct rml_control control; /* of a control frame */
         struct rml_data data;       /* of a data frame */
         struct rml_blob *kept;
+        size_t frame_len; /* the value of its length prefix */
 };
 
 void fake_start(struct fake *); /* listens on an abstract address of its own */
@@ -66,6 +68,9 @@ void fake_request(struct fake *, uint64_t sid, uint64_t seq, uint64_t token, uin
 void fake_reply(struct fake *, uint64_t id, uint64_t seq, bool more, const char *payload);
 void fake_status(struct fake *, uint64_t id, Ramal__V1__Code code, const char *text);
 void fake_subscribed(struct fake *, uint64_t sid, Ramal__V1__State state, uint64_t queued);
+void fake_credit(struct fake *, uint64_t publish_bytes);
+/* Takes the next frame, a PING, and answers it. */
+void fake_pong(struct fake *);
 void fake_gap(struct fake *, uint64_t sid, uint64_t first, uint64_t last, uint64_t count);
 
 #endif

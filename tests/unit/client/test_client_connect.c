@@ -100,6 +100,7 @@ static void test_connect_says_who_it_is(void **state) {
         assert_string_equal(hello->library, "libramal " RAMAL_VERSION);
         assert_int_equal(hello->version_min, 1);
         assert_int_equal(hello->nonce.len, 0);
+        assert_false(hello->inspect);
         assert_int_equal(ramal_conn_state(conn), RAMAL_CONNECTING);
         assert_int_equal(ramal_publish(conn, "a", NULL, 0), -ENOTCONN);
         assert_int_equal(ramal_flush(conn, 0), -ENOTCONN);
@@ -172,6 +173,22 @@ static void answer_goaway(struct fake *fake) {
         goaway.reason = RAMAL__V1__CODE__CODE_TIMEOUT;
         goaway.text = text;
         fake_send(fake, RML_GOAWAY, 0, &goaway.base);
+}
+
+static void test_connect_to_inspect_says_so_each_time(void **state) {
+        struct fake fake;
+        ramal_options options = {.size = sizeof(options), .inspect = true, .backoff_min_ns = 1};
+        fake_start(&fake);
+        ramal_conn *conn = fake_open(&fake, &options);
+
+        (void)state;
+        assert_true(fake_control(&fake, Hello)->inspect);
+        fake_hang_up(&fake);
+        fake_welcome(&fake, conn);
+        assert_true(fake_control(&fake, Hello)->inspect);
+        fake_hang_up(&fake);
+        ramal_close(conn);
+        fake_stop(&fake);
 }
 
 static void test_connect_refusals_and_strangers_are_told_apart(void **state) {
@@ -438,6 +455,7 @@ int main(void) {
                 cmocka_unit_test(test_connect_without_broker_names_all_that_was_tried),
                 cmocka_unit_test(test_connect_bad_addresses_are_told_at_once),
                 cmocka_unit_test(test_connect_says_who_it_is),
+                cmocka_unit_test(test_connect_to_inspect_says_so_each_time),
                 cmocka_unit_test(test_connect_refusals_and_strangers_are_told_apart),
                 cmocka_unit_test(test_connect_server_of_a_stranger_is_not_trusted),
                 cmocka_unit_test(test_connect_to_a_silent_server_gives_up),

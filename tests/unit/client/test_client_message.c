@@ -56,7 +56,7 @@ static void test_message_borrowed_shows_all_fields(void **state) {
         struct rml_msg_view view;
 
         (void)state;
-        check_sample(rml_msg_view(&view, &data));
+        check_sample(rml_msg_view(&view, &data, 0));
         check_sample(&view.msg); /* the texts are made only once */
 }
 
@@ -66,7 +66,7 @@ static void test_message_kept_outlives_the_buffer(void **state) {
         struct rml_msg_view view;
 
         (void)state;
-        ramal_msg *kept = ramal_msg_ref(rml_msg_view(&view, &data));
+        ramal_msg *kept = ramal_msg_ref(rml_msg_view(&view, &data, 0));
         assert_ptr_not_equal(kept, &view.msg);
         memset(&view, 0xee, sizeof(view));
         memset(encoded, 0xee, 128);
@@ -86,7 +86,7 @@ static void test_message_headers_walk_in_order(void **state) {
         size_t cursor = 0;
 
         (void)state;
-        ramal_msg *msg = rml_msg_view(&view, &data);
+        ramal_msg *msg = rml_msg_view(&view, &data, 0);
         assert_true(ramal_msg_header_next(msg, &cursor, &header));
         assert_int_equal(header.name_len, 5);
         assert_memory_equal(header.name, "trace", 5);
@@ -104,7 +104,7 @@ static void test_message_empty_reads_as_empty_not_null(void **state) {
         size_t len = 9;
 
         (void)state;
-        ramal_msg *msg = rml_msg_view(&view, &data);
+        ramal_msg *msg = rml_msg_view(&view, &data, 0);
         ramal_msg *kept = ramal_msg_ref(msg);
         for (int i = 0; i < 2; i++, msg = kept) {
                 assert_non_null(ramal_msg_data(msg, &len));
@@ -123,7 +123,7 @@ static void test_message_without_uid_never_reads_as_root(void **state) {
         (void)state;
         data.sender.peer = 4;
         data.sender.identity = rml_span_of("token");
-        ramal_msg *msg = rml_msg_view(&view, &data);
+        ramal_msg *msg = rml_msg_view(&view, &data, 0);
         ramal_msg *kept = ramal_msg_ref(msg);
         for (int i = 0; i < 2; i++, msg = kept) {
                 const ramal_sender *sender = ramal_msg_sender(msg);
@@ -143,10 +143,41 @@ static void test_message_long_type_is_cut_alike(void **state) {
         (void)state;
         memset(type, 'x', sizeof(type));
         data.type = (struct rml_span){bytes(type), sizeof(type)};
-        ramal_msg *kept = ramal_msg_ref(rml_msg_view(&view, &data));
+        ramal_msg *kept = ramal_msg_ref(rml_msg_view(&view, &data, 0));
         assert_int_equal(strlen(ramal_msg_type(&view.msg)), 255);
         assert_int_equal(strlen(ramal_msg_type(kept)), 255);
         ramal_msg_unref(kept);
+}
+
+static void test_message_expires_when_its_time_left_is_over(void **state) {
+        const uint64_t arrived = 1000000;
+        struct rml_data data = {.seq = 1};
+        struct rml_msg_view view;
+
+        (void)state;
+        assert_true(ramal_msg_expires(rml_msg_view(&view, &data, arrived)) == RAMAL_NEVER);
+        data.time_left_us = 7;
+        assert_int_equal(ramal_msg_expires(rml_msg_view(&view, &data, arrived)), arrived + 7000);
+        ramal_msg *kept = ramal_msg_ref(&view.msg);
+        assert_int_equal(ramal_msg_expires(kept), arrived + 7000);
+        ramal_msg_unref(kept);
+        /* It has just come. */
+        uint64_t before = ramal_now();
+        rml_msg_view(&view, &data, 0);
+        assert_in_range(ramal_msg_expires(&view.msg), before + 7000, ramal_now() + 7000);
+        /* Longer than time is, and not for ever. */
+        data.time_left_us = UINT64_MAX;
+        assert_true(ramal_msg_expires(rml_msg_view(&view, &data, arrived)) == RAMAL_NEVER - 1);
+}
+
+static void test_message_flags_tell_where_it_was_before(void **state) {
+        struct rml_data data = {.flags = RAMAL__V1__DATA_FLAG__DATA_FLAG_REDELIVERED};
+        struct rml_msg_view view;
+
+        (void)state;
+        assert_int_equal(ramal_msg_flags(rml_msg_view(&view, &data, 0)), RAMAL_MSG_REDELIVERED);
+        data.flags = RAMAL__V1__DATA_FLAG__DATA_FLAG_CALL;
+        assert_int_equal(ramal_msg_flags(rml_msg_view(&view, &data, 0)), 0);
 }
 
 static void test_message_null_is_allowed_where_it_frees(void **state) {
@@ -163,6 +194,8 @@ int main(void) {
                 cmocka_unit_test(test_message_empty_reads_as_empty_not_null),
                 cmocka_unit_test(test_message_without_uid_never_reads_as_root),
                 cmocka_unit_test(test_message_long_type_is_cut_alike),
+                cmocka_unit_test(test_message_expires_when_its_time_left_is_over),
+                cmocka_unit_test(test_message_flags_tell_where_it_was_before),
                 cmocka_unit_test(test_message_null_is_allowed_where_it_frees),
         };
 

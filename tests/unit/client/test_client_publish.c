@@ -116,6 +116,8 @@ static void test_publish_bad_arguments_take_nothing(void **state) {
                 {.size = sizeof(bad[0]), .headers = &large, .header_count = 65},
                 {.size = sizeof(bad[0]), .type = "\xc0\x80"},
                 {.size = sizeof(bad[0]), .type = many},
+                {.size = sizeof(bad[0]), .key = many},
+                {.size = sizeof(bad[0]), .key = "\xff"},
         };
         for (size_t i = 0; i < RML_COUNT(bad); i++)
                 assert_int_equal(ramal_publish_with(conn, "ok", "x", 1, &bad[i]), -EINVAL);
@@ -123,6 +125,38 @@ static void test_publish_bad_arguments_take_nothing(void **state) {
         assert_int_equal(ramal_publish(conn, "ok", huge, (8 << 20) + 1), -EMSGSIZE);
         free(huge);
         assert_int_equal(ramal_conn_published(conn), 0);
+        assert_false(fake_has_frame(&fake));
+        fake_hang_up(&fake);
+        ramal_close(conn);
+        fake_stop(&fake);
+}
+
+static void test_publish_key_and_expiry_arrive(void **state) {
+        struct fake fake;
+        char key[256];
+        fake_start(&fake);
+        ramal_conn *conn = fake_open(&fake, NULL);
+
+        (void)state;
+        memset(key, 'k', sizeof(key));
+        key[255] = '\0';
+        ramal_publish_options options = {.size = sizeof(options), .key = key, .expires = ramal_in_ms(1000)};
+        assert_int_equal(ramal_publish_with(conn, "s", "x", 1, &options), 0);
+        fake_expect(&fake, RML_PUBLISH);
+        assert_int_equal(fake.data.key.len, 255);
+        assert_memory_equal(fake.data.key.data, key, 255);
+        assert_in_range(fake.data.time_left_us, 1, 1000000);
+
+        options.key = "";
+        options.expires = RAMAL_NEVER;
+        assert_int_equal(ramal_publish_with(conn, "s", "x", 1, &options), 0);
+        fake_expect(&fake, RML_PUBLISH);
+        assert_int_equal(fake.data.key.len, 0);
+        assert_int_equal(fake.data.time_left_us, 0);
+
+        options.expires = ramal_now();
+        assert_int_equal(ramal_publish_with(conn, "s", "x", 1, &options), -ETIMEDOUT);
+        assert_int_equal(ramal_conn_published(conn), 2);
         assert_false(fake_has_frame(&fake));
         fake_hang_up(&fake);
         ramal_close(conn);
@@ -372,6 +406,7 @@ int main(void) {
                 cmocka_unit_test(test_publish_arrives_at_once_and_whole),
                 cmocka_unit_test(test_publish_type_and_headers_arrive),
                 cmocka_unit_test(test_publish_bad_arguments_take_nothing),
+                cmocka_unit_test(test_publish_key_and_expiry_arrive),
                 cmocka_unit_test(test_publish_corked_is_sent_at_uncork_in_one_piece),
                 cmocka_unit_test(test_publish_corked_batch_of_64_kib_is_sent),
                 cmocka_unit_test(test_publish_beyond_the_limit_is_refused_and_told_when_writable),

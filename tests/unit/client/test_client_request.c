@@ -54,6 +54,16 @@ static void test_request_carries_subject_time_and_stream_credit(void **state) {
         assert_int_equal(fake.data.stream_credit, 256 << 10);
         call(&fake, conn, on_reply, &log, RAMAL_NEVER, NULL);
         assert_int_equal(fake.data.time_left_us, 0);
+        assert_int_equal(fake.data.key.len, 0);
+        ramal_request_options options = {.size = sizeof(options), .key = "k1"};
+        assert_int_equal(ramal_request_async_with(conn, "svc.do", "q", 1, &options, RAMAL_NEVER, on_reply, &log, NULL),
+                         0);
+        fake_expect(&fake, RML_CALL);
+        assert_int_equal(fake.data.key.len, 2);
+        assert_memory_equal(fake.data.key.data, "k1", 2);
+        options.key = "\xff";
+        assert_int_equal(ramal_request_async_with(conn, "svc.do", "q", 1, &options, RAMAL_NEVER, on_reply, &log, NULL),
+                         -EINVAL);
         fake_hang_up(&fake);
         ramal_close(conn);
         fake_stop(&fake);

@@ -396,7 +396,87 @@ static void test_subscribe_cancelled_in_its_state_callback(void **state) {
         fake_stop(&fake);
 }
 
+static void on_demoted(ramal_conn *conn, const ramal_sub_change *change, void *user) {
+        (void)conn;
+        add(user, "s:%d<%d %s%s", change->state, change->before, change->demoted ? "demoted " : "",
+            ramal_why_name(change->why));
+}
+
+static void send_state(struct fake *fake, Ramal__V1__State state, Ramal__V1__Why why) {
+        Ramal__V1__Interest interest = RAMAL__V1__INTEREST__INIT;
+
+        interest.sid = 1;
+        interest.state = state;
+        interest.why = why;
+        fake_send(fake, RML_INTEREST, 0, &interest.base);
+}
+
+static void test_subscribe_demoted_stays_active_and_blocks_again_after_a_loss(void **state) {
+        struct log log = {.blocked = 0};
+        struct fake fake;
+        ramal_options options = {.size = sizeof(options), .backoff_min_ns = 1};
+        fake_start(&fake);
+        ramal_conn *conn = fake_open(&fake, &options);
+        ramal_interest interest = {.overflow = RAMAL_OVERFLOW_BLOCK, .on_state = on_demoted, .user = &log};
+        ramal_sub *sub = subscribe(&fake, conn, interest, on_msg, &log);
+
+        (void)state;
+        send_state(&fake, RAMAL__V1__STATE__STATE_DEMOTED, RAMAL__V1__WHY__WHY_STALLED);
+        fake_settle(conn);
+        assert_string_equal(log.text, "s:1<0 none s:1<1 demoted stalled");
+        assert_true(ramal_sub_demoted(sub));
+        assert_int_equal(ramal_sub_state_of(sub), RAMAL_SUB_ACTIVE);
+        fake_deliver(&fake, 1, 1, "a.b", "one");
+        fake_settle(conn);
+
+        fake_hang_up(&fake);
+        fake_welcome(&fake, conn);
+        assert_false(ramal_sub_demoted(sub));
+        fake_expect(&fake, RML_SUBSCRIBE);
+        assert_int_equal(fake_control(&fake, Subscribe)->overflow, RAMAL__V1__OVERFLOW__OVERFLOW_BLOCK);
+        fake_subscribed(&fake, 1, RAMAL__V1__STATE__STATE_ACTIVE, 0);
+        fake_settle(conn);
+        assert_string_equal(log.text, "s:1<0 none s:1<1 demoted stalled m:one s:0<1 gone s:1<0 none");
+        fake_hang_up(&fake);
+        ramal_close(conn);
+        fake_stop(&fake);
+}
+
 /* ---- blocking inside a callback ---- */
+
+static void late(ramal_conn *conn, const ramal_msg *msg, void *user) {
+        struct log *log = user;
+        ramal_msg *reply = NULL;
+
+        if (log->request) {
+                log->request = NULL;
+                log->blocked = ramal_request(conn, "svc", NULL, 0, ramal_in_ms(30), &reply, NULL);
+        }
+        uint64_t expires = ramal_msg_expires(msg);
+        add(log, "%s", expires == RAMAL_NEVER ? "never" : expires <= ramal_now() ? "over" : "left");
+}
+
+/* What is left of its time goes on while it is put aside. */
+static void test_subscribe_put_aside_message_does_not_win_time(void **state) {
+        struct rml_hop short_one = {.sid = 1, .seq = 2, .time_left_us = 10000};
+        struct rml_hop long_one = {.sid = 1, .seq = 3, .time_left_us = FAKE_MS * 1000};
+        struct log log = {.request = "svc"};
+        struct fake fake;
+        fake_start(&fake);
+        ramal_conn *conn = fake_open(&fake, NULL);
+
+        (void)state;
+        subscribe(&fake, conn, (ramal_interest){.window_messages = 0}, late, &log);
+        fake_deliver(&fake, 1, 1, "a.b", "one");
+        fake_data(&fake, RML_DELIVER, 0, &short_one, "a.b", NULL);
+        fake_data(&fake, RML_DELIVER, 0, &long_one, "a.b", NULL);
+        fake_settle(conn);
+        assert_int_equal(log.blocked, -ETIMEDOUT);
+        assert_string_equal(log.text, "never over left");
+        fake_hang_up(&fake);
+        ramal_close(conn);
+        fake_stop(&fake);
+}
 
 static void ask_inside(ramal_conn *conn, const ramal_msg *msg, void *user) {
         struct log *log = user;
@@ -573,6 +653,8 @@ int main(void) {
                 cmocka_unit_test(test_subscribe_refusal_that_nobody_hears_ends_the_wait),
                 cmocka_unit_test(test_subscribe_cancelled_in_its_own_callback_never_runs_again),
                 cmocka_unit_test(test_subscribe_cancelled_in_its_state_callback),
+                cmocka_unit_test(test_subscribe_demoted_stays_active_and_blocks_again_after_a_loss),
+                cmocka_unit_test(test_subscribe_put_aside_message_does_not_win_time),
                 cmocka_unit_test(test_subscribe_blocking_in_a_callback_keeps_the_others_waiting_in_order),
                 cmocka_unit_test(test_subscribe_own_call_in_a_callback_is_a_deadlock),
                 cmocka_unit_test(test_subscribe_own_call_that_nobody_blocks_on_is_no_deadlock),

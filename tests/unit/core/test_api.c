@@ -184,7 +184,7 @@ static void test_status_of_a_peer_tells_the_exact_ledgers(void **state) {
         const uint64_t told[] = {line->matched, line->queued,   line->in_flight, line->confirmed,  line->expired,
                                  line->dropped, line->replaced, line->moved,     line->unconfirmed};
         assert_memory_equal(told, &ledger, sizeof(ledger));
-        assert_int_equal(line->queued_bytes + 2 * 128, got->peer->queued_bytes); /* and what the two cost beside */
+        assert_int_equal(line->queued_bytes + 2 * 144, got->peer->queued_bytes); /* and what the two cost beside */
         assert_true(line->in_flight_bytes > 0);
         assert_int_equal(line->window_messages, 2);
         assert_int_equal(line->window_bytes, world->limits.interest_bytes);

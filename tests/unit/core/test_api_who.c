@@ -126,6 +126,62 @@ static void test_who_shows_who_is_full(void **state) {
         done(got);
 }
 
+static void test_who_names_all_that_random_may_choose(void **state) {
+        struct fake *one = fake_join(world, WORLD_UID), *two = fake_join(world, WORLD_UID);
+        Ramal__Api__V1__WhoReply *got;
+
+        (void)state;
+        SUBSCRIBE(one, .sid = 1, .pattern = "r", .group = "g", .policy = RAMAL__V1__POLICY__POLICY_RANDOM,
+                  .window_messages = 1, .credit_messages = 1);
+        SUBSCRIBE(two, .sid = 2, .pattern = "r", .group = "g");
+        got = who("r");
+        assert_int_equal(got->n_publish, 2);
+        receiver(got->publish[0], one, 1, true, "any of 2 in group g (random)");
+        receiver(got->publish[1], two, 2, true, "any of 2 in group g (random)");
+        assert_string_equal(got->publish[0]->policy, "random");
+        done(got);
+        for (int i = 0; i < 30; i++) /* one is full soon */
+                fake_publish(me, "r", "x");
+        got = who("r");
+        receiver(got->publish[got->publish[0]->peer == one->id ? 0 : 1], one, 1, false, "passed over: window full");
+        receiver(got->publish[got->publish[0]->peer == one->id ? 1 : 0], two, 2, true,
+                 "the only one with room in group g (random)");
+        done(got);
+        fake_unsubscribe(two, 2);
+        got = who("r");
+        assert_int_equal(got->n_publish, 1);
+        receiver(got->publish[0], one, 1, true,
+                 "next in group g (random), and would lose older ones: window full, drop_old");
+        done(got);
+}
+
+static void test_who_says_that_it_depends_on_the_key(void **state) {
+        struct fake *one = fake_join(world, WORLD_UID), *two = fake_join(world, WORLD_UID);
+        Ramal__Api__V1__WhoReply *got;
+
+        (void)state;
+        SUBSCRIBE(one, .sid = 1, .pattern = "k", .serve = true, .group = "g", .policy = RAMAL__V1__POLICY__POLICY_KEY,
+                  .window_messages = 1, .credit_messages = 1);
+        fake_call(me, "k", "x", 0);
+        SUBSCRIBE(two, .sid = 2, .pattern = "k", .serve = true, .group = "g");
+        got = who("k");
+        assert_int_equal(got->n_call, 2);
+        assert_string_equal(got->call[0]->policy, "key");
+        receiver(got->call[0], two, 2, true,
+                 "has its share of the keys, and is next for what has none, in group g (key)");
+        receiver(got->call[1], one, 1, false, "has its share of the keys in group g (key), but would refuse: window full");
+        done(got);
+        SUBSCRIBE(one, .sid = 3, .pattern = "k", .group = "g", .policy = RAMAL__V1__POLICY__POLICY_KEY,
+                  .window_messages = 1, .credit_messages = 1);
+        fake_publish(me, "k", "x");
+        got = who("k");
+        assert_int_equal(got->n_publish, 1);
+        receiver(got->publish[0], one, 3, true,
+                 "has its share of the keys, and is next for what has none, in group g (key), and would lose older ones: "
+                 "window full, drop_old");
+        done(got);
+}
+
 static void test_who_knows_what_the_broker_answers(void **state) {
         Ramal__Api__V1__WhoReply *got = who("$SYS.api.who");
 
@@ -164,6 +220,8 @@ int main(void) {
                 WORLD_TEST(test_who_agrees_with_what_routing_then_does),
                 WORLD_TEST(test_who_names_the_server_that_is_chosen_and_those_outdone),
                 WORLD_TEST(test_who_shows_who_is_full),
+                WORLD_TEST(test_who_names_all_that_random_may_choose),
+                WORLD_TEST(test_who_says_that_it_depends_on_the_key),
                 WORLD_TEST(test_who_knows_what_the_broker_answers),
                 WORLD_TEST(test_who_refuses_what_is_no_subject),
         };

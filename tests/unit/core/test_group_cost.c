@@ -10,7 +10,7 @@
 #include "expect.h"
 
 #define MEMBERS 1000u
-#define PASSED_MAX 256u /* as in group.c */
+#define PASSED_MAX 256u /* as in policy.c */
 
 static size_t steps;
 
@@ -88,6 +88,32 @@ static void test_group_cost_members_that_are_full_are_not_looked_at(void **state
                 assert_int_equal(ledger(all, 7).dropped, 1);
                 world_free(w);
         }
+}
+
+static void test_group_cost_random_does_not_look_for_room_among_the_full(void **state) {
+        (void)state;
+        struct world *w = world_start();
+        struct fake *from = fake_join(w, WORLD_UID);
+        struct fake *all = crowd(w, MEMBERS, &(struct sub){.pattern = "t", .group = "g", .policy = POLICY(RANDOM),
+                                                           .window_messages = 1, .credit_messages = 1,
+                                                           .overflow = OVERFLOW_RULE(DROP_NEW)});
+        steps = 0;
+        for (unsigned i = 0; i < MEMBERS; i++)
+                fake_publish(from, "t", "x");
+        assert_in_range(steps, MEMBERS, 4 * MEMBERS);
+        for (unsigned i = 1; i <= MEMBERS; i++)
+                assert_int_equal(ledger(all, i).in_flight, 1);
+        steps = 0;
+        for (unsigned i = 0; i < MEMBERS; i++)
+                fake_publish(from, "t", "x");
+        assert_in_range(steps, 0, 4 * MEMBERS);
+        fake_confirm(all, 7, 1);
+        uint64_t before = ledger(all, 7).matched;
+        steps = 0;
+        fake_publish(from, "t", "x");
+        assert_in_range(steps, 1, 4);
+        assert_int_equal(ledger(all, 7).matched, before + 1);
+        world_free(w);
 }
 
 static void test_group_cost_servers_that_are_full_are_not_looked_at(void **state) {
@@ -258,28 +284,40 @@ static void test_group_cost_the_new_owner_is_told_at_once(void **state) {
         world_free(w);
 }
 
-/* All members of a dying connection are out of the way before the first message moves. */
+/* All members of a dying connection are out of the way before the first message moves, or is redelivered. */
 static void test_group_cost_what_waits_for_a_dying_crowd_moves_without_searching(void **state) {
         (void)state;
-        static const Ramal__V1__Policy policies[] = {POLICY(LEAST_PENDING), POLICY(ROUND_ROBIN), POLICY(PRIMARY)};
+        static const Ramal__V1__Policy policies[] = {POLICY(LEAST_PENDING), POLICY(ROUND_ROBIN), POLICY(PRIMARY),
+                                                     POLICY(RANDOM), POLICY(KEY)};
         for (unsigned p = 0; p < RML_COUNT(policies); p++) {
                 struct world *w = world_start();
                 struct fake *from = fake_join(w, WORLD_UID);
                 struct fake *crew = crowd(w, MEMBERS, &(struct sub){.pattern = "t", .group = "g", .policy = policies[p],
                                                                     .credit_messages = 1});
                 struct fake *heir = fake_join(w, WORLD_UID);
-                uint64_t queued = 0, before;
-                for (unsigned i = 0; i < 3 * MEMBERS; i++)
-                        fake_publish(from, "t", "x");
-                for (unsigned i = 1; i <= MEMBERS; i++)
+                uint64_t queued = 0, all = 3 * MEMBERS, before;
+                for (unsigned i = 0; i < all; i++) {
+                        char key[16];
+                        snprintf(key, sizeof(key), "%u", i);
+                        struct say say = {.subject = "t", .key = policies[p] == POLICY(KEY) ? key : NULL};
+                        fake_data(from, RML_PUBLISH, false, &say);
+                }
+                for (unsigned i = 1; i <= MEMBERS; i++) {
                         queued += ledger(crew, i).queued;
+                        assert_in_range(ledger(crew, i).in_flight, 0, 1);
+                }
                 assert_true(queued >= 2 * MEMBERS);
                 SUBSCRIBE(heir, .sid = 1, .pattern = "t", .group = "g");
                 before = ledger(heir, 1).matched;
                 steps = 0;
                 fake_lost(crew);
-                assert_int_equal(ledger(heir, 1).matched - before, queued);
-                assert_in_range(steps, 0, 4 * queued);
+                assert_int_equal(ledger(heir, 1).matched - before, all);
+                assert_in_range(steps, 0, 4 * all);
+                assert_int_equal(w->core->counters.moved, queued);
+                assert_int_equal(w->core->counters.redelivered, all - queued);
+                assert_int_equal(w->core->counters.unconfirmed, all - queued);
+                fake_lost(heir);
+                assert_int_equal(w->core->pins.count, 0);
                 world_free(w);
         }
 }
@@ -287,6 +325,7 @@ static void test_group_cost_what_waits_for_a_dying_crowd_moves_without_searching
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_group_cost_members_that_are_full_are_not_looked_at),
+                cmocka_unit_test(test_group_cost_random_does_not_look_for_room_among_the_full),
                 cmocka_unit_test(test_group_cost_servers_that_are_full_are_not_looked_at),
                 cmocka_unit_test(test_group_cost_members_without_room_for_one_message_are_passed_over_within_bounds),
                 cmocka_unit_test(test_group_cost_the_one_with_room_is_found_behind_many),

@@ -150,6 +150,26 @@ static void test_topics_publish_goes_to_subscribers_then_gangs_in_order_of_addin
         topics_free(topics);
 }
 
+static void test_topics_gangs_of_one_kin_stand_together(void **state) {
+        struct topics *topics = topics_new(&SEED, 65536);
+        struct topic_slot old[3] = {{.kin = 5}, {.kin = 5}, {.kin = 5}}, young[2] = {{.kin = 9}, {.kin = 9}}, plain = {0};
+
+        (void)state;
+        add(topics, "a.b", TOPIC_SUBSCRIBER_GANG, &young[0]);
+        add(topics, "a.b", TOPIC_SUBSCRIBER_GANG, &old[0]);
+        add(topics, "a.*", TOPIC_SUBSCRIBER_GANG, &young[1]);
+        add(topics, ">", TOPIC_SUBSCRIBER_GANG, &old[1]);
+        add(topics, "a.>", TOPIC_SUBSCRIBER_GANG, &old[2]);
+        add(topics, "a.*", TOPIC_SUBSCRIBER, &plain);
+        EXPECT(topics, TOPIC_PUBLISH, "a.b", &plain, &old[0], &old[1], &old[2], &young[0], &young[1]);
+        topics_remove(topics, &plain);
+        for (size_t i = 0; i < 3; i++)
+                topics_remove(topics, &old[i]);
+        for (size_t i = 0; i < 2; i++)
+                topics_remove(topics, &young[i]);
+        assert_null(topics_free(topics));
+}
+
 static void test_topics_call_goes_to_the_most_specific_gang_first(void **state) {
         static const char *const sorted[] = {"a.b.c", "a.b.*", "a.b.>", "a.*.c", "a.*.*",
                                              "a.*.>", "a.>",   "*.b.c", "*.>",   ">"};
@@ -459,6 +479,7 @@ int main(void) {
                 cmocka_unit_test(test_topics_wildcards_match_as_the_grammar_says),
                 cmocka_unit_test(test_topics_dollar_is_never_met_by_a_leading_wildcard),
                 cmocka_unit_test(test_topics_publish_goes_to_subscribers_then_gangs_in_order_of_adding),
+                cmocka_unit_test(test_topics_gangs_of_one_kin_stand_together),
                 cmocka_unit_test(test_topics_call_goes_to_the_most_specific_gang_first),
                 cmocka_unit_test(test_topics_removed_slot_gets_nothing_and_leaves_no_branch),
                 cmocka_unit_test(test_topics_bad_subject_is_refused_with_a_reason),

@@ -12,6 +12,8 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -253,6 +255,68 @@ static void test_loop_full_batch_says_so(void **state) {
         loop_free(loop);
 }
 
+#define CROWD 2500u /* more than the kernel gives at once, twice */
+
+struct crowd {
+        struct loop_source sources[CROWD];
+        unsigned calls[CROWD], highest;
+};
+struct one_of {
+        struct crowd *crowd;
+        unsigned number;
+};
+
+static void on_crowd(void *user, unsigned events) {
+        const struct one_of *one = user;
+        (void)events;
+        unsigned calls = ++one->crowd->calls[one->number];
+        if (calls > one->crowd->highest)
+                one->crowd->highest = calls;
+}
+
+/* Everybody is always ready. Nobody is called twice before all others were; and when all were, the loop says so. */
+static void test_loop_crowd_is_served_in_turn(void **state) {
+        struct loop *loop = new_loop(0);
+        struct crowd *crowd = calloc(1, sizeof(*crowd));
+        struct one_of *ones = calloc(CROWD, sizeof(*ones));
+        struct rlimit before, limit;
+        uint64_t now;
+        (void)state;
+        assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+        limit = before;
+        limit.rlim_cur = limit.rlim_max;
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+        int ready = eventfd(1, EFD_CLOEXEC);
+        for (unsigned i = 0; i < CROWD; i++) {
+                ones[i] = (struct one_of){crowd, i};
+                int fd = fcntl(ready, F_DUPFD_CLOEXEC, 3);
+                assert_true(fd >= 0);
+                assert_int_equal(loop_add(loop, &crowd->sources[i], fd, LOOP_READ, on_crowd, &ones[i]), 0);
+        }
+        unsigned turns = 0;
+        bool more = true;
+        while (more && turns < 10) {
+                assert_true(loop_wait(loop, loop_now() + 1000 * MS, &now) > 0);
+                unsigned before_turn = crowd->highest;
+                more = loop_dispatch(loop);
+                turns++;
+                for (unsigned i = 0; i < CROWD && crowd->highest > before_turn && before_turn > 0; i++)
+                        assert_true(crowd->calls[i] >= before_turn);
+        }
+        assert_false(more);
+        assert_true(turns > 2);
+        for (unsigned i = 0; i < CROWD; i++) {
+                assert_in_range(crowd->calls[i], 1, 2);
+                loop_remove(loop, &crowd->sources[i]);
+                close(crowd->sources[i].fd);
+        }
+        close(ready);
+        loop_free(loop);
+        free(ones);
+        free(crowd);
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_loop_readable_source_is_called_until_it_is_read),
@@ -265,6 +329,7 @@ int main(void) {
                 cmocka_unit_test(test_loop_busy_loop_still_finds_events),
                 cmocka_unit_test(test_loop_interrupted_wait_still_finds_events),
                 cmocka_unit_test(test_loop_full_batch_says_so),
+                cmocka_unit_test(test_loop_crowd_is_served_in_turn),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -29,6 +29,7 @@ static void test_signals_arrive_in_the_loop(void **state) {
         raise(SIGINT);
         raise(SIGHUP);
         raise(SIGPIPE);
+        raise(SIGXFSZ);
         assert_int_equal(seen, 0);
         assert_int_equal(loop_wait(loop, loop_now() + 1000000000, &now), 1);
         loop_dispatch(loop);

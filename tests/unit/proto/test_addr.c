@@ -253,8 +253,21 @@ static void test_addr_defaults_pass_over_a_useless_runtime_directory(void **stat
         assert_int_equal(rml_addr_defaults(&relative, RML_SCOPE_DEFAULT, false, &addr, 0), 0);
 }
 
+static void test_addr_strange_bytes_and_families_are_shown_as_such(void **state) {
+        struct sockaddr_storage strange = {.ss_family = 999};
+        struct rml_addr addr;
+        char text[64], err[300];
+
+        (void)state;
+        assert_string_equal(rml_addr_from_sockaddr((struct sockaddr *)&strange, sizeof(strange), text, sizeof(text)),
+                            "family 999");
+        assert_true(rml_addr_parse("unix:a\x7f\x1f", &addr, err, sizeof(err)) < 0);
+        assert_non_null(strstr(err, "unix:a??"));
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_addr_strange_bytes_and_families_are_shown_as_such),
                 cmocka_unit_test(test_addr_good_texts_are_parsed_and_written_canonically),
                 cmocka_unit_test(test_addr_bad_texts_are_refused_with_one_line),
                 cmocka_unit_test(test_addr_error_is_cut_to_its_room),

@@ -360,6 +360,43 @@ static void test_framer_raised_limit_holds_for_the_next_frame(void **state) {
         rml_framer_deinit(&framer);
 }
 
+/* Who takes the memory first asks for it: a large frame that is not whole is not begun before. */
+static void test_framer_collects_a_large_frame_only_when_it_may(void **state) {
+        (void)state;
+        struct rml_framer framer;
+        struct rml_raw raw;
+        uint8_t bytes[2 * (RML_PREFIX_BYTES + 1000)] = {0};
+        struct rml_span in = {bytes, sizeof(bytes)};
+        rml_framer_init(&framer, LIMIT);
+        framer.collect_max = 999;
+        rml_put_prefix(bytes, 1000);
+        rml_put_prefix(bytes + RML_PREFIX_BYTES + 1000, 1000);
+        assert_int_equal(rml_framer_declared(&framer, &in), 1000);
+        in.len -= 1;
+        assert_int_equal(rml_framer_next(&framer, &in, &raw), 1); /* a whole one needs no memory */
+        assert_int_equal(rml_framer_next(&framer, &in, &raw), -EAGAIN);
+        assert_int_equal(in.len, RML_PREFIX_BYTES + 999);
+        assert_int_equal(rml_framer_pending(&framer), 0);
+
+        /* The same when its prefix comes in pieces. */
+        struct rml_span piece = {in.data, 3};
+        assert_int_equal(rml_framer_declared(&framer, &piece), 0);
+        assert_int_equal(rml_framer_next(&framer, &piece, &raw), 0);
+        assert_int_equal(rml_framer_pending(&framer), 3);
+        in = (struct rml_span){in.data + 3, in.len - 3};
+        assert_int_equal(rml_framer_declared(&framer, &in), 1000);
+        assert_int_equal(rml_framer_next(&framer, &in, &raw), -EAGAIN);
+        assert_int_equal(in.len, 1000);
+        framer.collect_max = 1000;
+        assert_int_equal(rml_framer_next(&framer, &in, &raw), 0);
+        assert_int_equal(in.len, 0);
+        framer.collect_max = 10; /* what was begun goes on */
+        in = (struct rml_span){bytes + sizeof(bytes) - 1, 1};
+        assert_int_equal(rml_framer_next(&framer, &in, &raw), 1);
+        assert_int_equal(raw.len, 1000);
+        rml_framer_deinit(&framer);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_framer_whole_input_is_handed_out_in_place),
@@ -376,6 +413,7 @@ int main(void) {
                 cmocka_unit_test(test_framer_kept_blob_is_not_written_again),
                 cmocka_unit_test(test_framer_without_memory_takes_nothing_and_goes_on_later),
                 cmocka_unit_test(test_framer_raised_limit_holds_for_the_next_frame),
+                cmocka_unit_test(test_framer_collects_a_large_frame_only_when_it_may),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
