@@ -93,9 +93,6 @@ static void hello_welcome(struct peer *peer, uint64_t id) {
         answer_control(peer, RML_WELCOME, id, &welcome.base);
         event_add(core, CORE_EVENT_WELCOME, peer, "");
         rml_list_push_back(&core->changed_peers, &peer->presence_link);
-        if (core->stopping)
-                peer_say_goaway(peer, RAMAL__V1__CODE__CODE_OK, "the broker stops", 0,
-                                core->stop_ns > core->now_ns ? core->stop_ns - core->now_ns : 0);
 }
 
 void hello_start(struct peer *peer, uint64_t id, const Ramal__V1__Hello *hello) {

@@ -10,6 +10,7 @@
 /* The linker gives an allocator no argument to hang this on. */
 static struct plan {
         uint64_t good, bad, failures, allocations;
+        const void *only; /* where the next one fails */
         struct oom_site sites[OOM_SITES];
 } own = {.good = OOM_EVER}, *plan = &own;
 static bool inside;
@@ -29,6 +30,12 @@ void oom_inside(bool in) {
 void oom_plan(uint64_t good, uint64_t bad) {
         plan->good = good;
         plan->bad = bad;
+        plan->only = NULL;
+}
+
+void oom_at(const void *site) {
+        oom_off();
+        plan->only = site;
 }
 
 void oom_off(void) {
@@ -63,13 +70,17 @@ static bool refused(const void *at) {
         struct oom_site *site = site_of(at);
         site->seen++;
         plan->allocations++;
-        if (plan->good) {
-                plan->good -= plan->good != OOM_EVER;
-                return false;
+        if (plan->only && plan->only == at) {
+                plan->only = NULL;
+        } else {
+                if (plan->good) {
+                        plan->good -= plan->good != OOM_EVER;
+                        return false;
+                }
+                if (!plan->bad)
+                        return false;
+                plan->bad -= plan->bad != OOM_EVER;
         }
-        if (!plan->bad)
-                return false;
-        plan->bad -= plan->bad != OOM_EVER;
         site->failed++;
         plan->failures++;
         errno = ENOMEM;

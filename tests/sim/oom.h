@@ -15,6 +15,8 @@ void oom_share(void);
 void oom_inside(bool inside);
 /* So many more allocations in the core go well, then so many fail. */
 void oom_plan(uint64_t good, uint64_t bad);
+/* The next one at that place fails, and no other. */
+void oom_at(const void *site);
 void oom_off(void);
 /* How many have failed since the start. */
 uint64_t oom_failures(void);

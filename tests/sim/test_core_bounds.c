@@ -188,6 +188,39 @@ static void test_bounds_of_a_unicast_subject(void **state) {
         world_free(w);
 }
 
+/* More interests than a turn ends, some of them in groups and with something to be delivered still. */
+static void test_bounds_of_a_turn_let_many_interests_drain(void **state) {
+        (void)state;
+        struct world *w = world_new(1, NULL);
+        struct fake *from = fake_join(w, WORLD_UID), *many = fake_join(w, WORLD_UID);
+        for (uint64_t i = 0; i < 6000; i++) {
+                char pattern[32];
+                snprintf(pattern, sizeof(pattern), "t.%llu", (unsigned long long)i);
+                SUBSCRIBE(many, .sid = 1 + i, .pattern = pattern, .group = i % 100 ? NULL : "g", .credit_messages = 1);
+        }
+        world_turn(w);
+        fake_skip(many);
+        for (int i = 0; i < 2; i++) {
+                fake_publish(from, "t.0", "grouped");
+                fake_publish(from, "t.1", "plain");
+        }
+        fake_bye(many, true, 1000000);
+        fake_publish(from, "t.0", "too late");
+        fake_publish(from, "t.5001", "too late as well");
+        unsigned delivered = 0;
+        world_turn(w);
+        for (const struct got *got; (got = fake_next(many));)
+                if (got->kind == RML_DELIVER) {
+                        delivered++;
+                        fake_confirm(many, got->data.sid, got->data.seq);
+                        world_turn(w);
+                }
+        assert_in_range(delivered, 4, 5); /* what is taken apart later, may still have got one */
+        world_turn(w);
+        assert_true(many->closed);
+        world_free(w);
+}
+
 /* One message is always admitted to nothing; the rest is told. */
 static void test_bounds_of_a_broker_that_is_all_reserve(void **state) {
         (void)state;
@@ -230,6 +263,7 @@ int main(void) {
                 cmocka_unit_test(test_bounds_of_a_tap_are_that_it_only_listens),
                 cmocka_unit_test(test_bounds_of_unsubscribe_are_told_as_later),
                 cmocka_unit_test(test_bounds_of_a_unicast_subject),
+                cmocka_unit_test(test_bounds_of_a_turn_let_many_interests_drain),
                 cmocka_unit_test(test_bounds_of_a_broker_that_is_all_reserve),
                 cmocka_unit_test(test_bounds_of_a_payload_hold_for_presence_too),
         };
