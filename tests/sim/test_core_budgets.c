@@ -27,6 +27,51 @@ static void test_budgets_small_messages_count_what_they_cost(void **state) {
         world_free(w);
 }
 
+/* One of a uid's processes stands still, with everything that it may hold; another of the same uid loses nothing. */
+static void test_budgets_stuck_process_does_not_hurt_its_siblings(void **state) {
+        (void)state;
+        static const Ramal__V1__Overflow rules[] = {RAMAL__V1__OVERFLOW__OVERFLOW_DROP_OLD,
+                                                    RAMAL__V1__OVERFLOW__OVERFLOW_DROP_NEW,
+                                                    RAMAL__V1__OVERFLOW__OVERFLOW_LATEST};
+        for (unsigned rule = 0; rule < RML_COUNT(rules); rule++) {
+                struct core_limits limits;
+                core_limits_default(&limits);
+                limits.interest_bytes = 1 << 20;
+                limits.connection_bytes = 2 << 20;
+                limits.uid_bytes = 8 << 20;
+                struct world *w = world_new(1, &limits);
+                struct fake *from = fake_join(w, WORLD_ALLOWED_UID), *stuck = fake_join(w, WORLD_ALLOWED_UID),
+                            *sibling = fake_join(w, WORLD_ALLOWED_UID), *server = fake_join(w, WORLD_ALLOWED_UID),
+                            *caller = fake_join(w, WORLD_ALLOWED_UID);
+                for (unsigned i = 1; i <= 4; i++) /* together more than its connection may hold */
+                        subscribed(stuck, .sid = i, .pattern = "t", .overflow = rules[rule]);
+                subscribed(sibling, .sid = 1, .pattern = "t");
+                subscribed(server, .sid = 1, .pattern = "s", .serve = true);
+                stuck->stuck = true;
+                for (unsigned i = 0; i < 5000; i++) {
+                        fake_publish_bytes(from, "t", 1000);
+                        if (i % 500 == 499) {
+                                world_turn(w);
+                                uint64_t id = fake_call(caller, "s", "q", 0);
+                                fake_reply(server, expect_call(server, 1, "q"), "r");
+                                expect_reply(caller, id, 1, "r", false);
+                        }
+                }
+                world_turn(w);
+                struct core_ledger l;
+                assert_int_equal(core_interest_ledger(sibling->peer, 1, &l), 0);
+                assert_int_equal(l.matched, 5000);
+                assert_int_equal(l.confirmed, 5000);
+                uint64_t dropped = 0;
+                for (unsigned i = 1; i <= 4; i++) {
+                        assert_int_equal(core_interest_ledger(stuck->peer, i, &l), 0);
+                        dropped += l.dropped + l.replaced;
+                }
+                assert_true(dropped > 4 * 3000);
+                world_free(w);
+        }
+}
+
 static void test_budgets_large_messages_count_until_the_socket_has_them(void **state) {
         (void)state;
         struct core_limits limits;
@@ -333,6 +378,7 @@ int main(void) {
                 cmocka_unit_test(test_budgets_calls_are_charged_to_their_caller),
                 cmocka_unit_test(test_budgets_a_call_that_moves_stays_charged_to_its_caller),
                 cmocka_unit_test(test_budgets_small_messages_count_what_they_cost),
+                cmocka_unit_test(test_budgets_stuck_process_does_not_hurt_its_siblings),
                 cmocka_unit_test(test_budgets_large_messages_count_until_the_socket_has_them),
                 cmocka_unit_test(test_budgets_credit_without_end_is_bounded_by_the_window),
                 cmocka_unit_test(test_budgets_replies_respect_those_of_the_caller),
