@@ -6,33 +6,6 @@
 #include <errno.h>
 #include <string.h>
 
-static struct core_limits defaults(void) {
-        struct core_limits limits;
-
-        core_limits_default(&limits);
-        return limits;
-}
-
-static struct core_charges charges(const struct world *w) {
-        struct core_charges ret;
-
-        core_charges(w->core, &ret);
-        return ret;
-}
-
-/* One turn and no more, whatever waits for the next. */
-static void one_turn(struct world *w) {
-        world_expire(w);
-        for (bool moved = true; moved;) {
-                moved = false;
-                world_collect_dirty(w);
-                for (struct fake *fake = w->fakes; fake; fake = fake->next)
-                        if (fake->dirty && !fake->stuck && fake->peer && fake_take(fake, SIZE_MAX))
-                                moved = true;
-        }
-        world_reap(w);
-}
-
 static bool next_limit_event(struct world *w, struct core_event *ret) {
         uint64_t lost;
 
@@ -46,7 +19,7 @@ static bool next_limit_event(struct world *w, struct core_event *ret) {
 
 static void test_accounts_a_uid_has_limits_of_its_own(void **state) {
         (void)state;
-        struct core_limits limits = defaults();
+        struct core_limits limits = world_defaults();
         struct core_uid_limits own = {.uid = WORLD_ALLOWED_UID, .limits = limits};
         own.limits.calls = 1;
         own.limits.names = 7;
@@ -88,7 +61,7 @@ static void test_accounts_a_uid_has_limits_of_its_own(void **state) {
 /* What is the broker's alone, or would break a promise to others, is nobody's own. */
 static void test_accounts_a_uid_cannot_have_what_is_the_brokers(void **state) {
         (void)state;
-        struct core_limits limits = defaults();
+        struct core_limits limits = world_defaults();
         limits.payload_bytes = 1000;
         limits.unauthenticated = 1;
         struct core_uid_limits own = {.uid = WORLD_ALLOWED_UID, .overridden = UINT64_MAX, .limits = limits};
@@ -110,7 +83,7 @@ static void test_accounts_a_uid_cannot_have_what_is_the_brokers(void **state) {
 
 static void test_accounts_interests_of_a_uid_are_bounded_together(void **state) {
         (void)state;
-        struct core_limits limits = defaults();
+        struct core_limits limits = world_defaults();
         limits.uid_interests = 3;
         limits.uid_names = 1;
         struct world *w = world_new(1, &limits);
@@ -134,7 +107,7 @@ static void test_accounts_interests_of_a_uid_are_bounded_together(void **state) 
 
 static void test_accounts_calls_of_a_uid_are_bounded_together(void **state) {
         (void)state;
-        struct core_limits limits = defaults();
+        struct core_limits limits = world_defaults();
         limits.uid_calls = 2;
         struct world *w = world_new(1, &limits);
         struct fake *a = fake_join(w, WORLD_ALLOWED_UID), *b = fake_join(w, WORLD_ALLOWED_UID), *own = fake_join(w, WORLD_UID);
@@ -157,7 +130,7 @@ static void test_accounts_calls_of_a_uid_are_bounded_together(void **state) {
 
 static void test_accounts_another_uid_connects_at_a_rate(void **state) {
         (void)state;
-        struct core_limits limits = defaults();
+        struct core_limits limits = world_defaults();
         limits.uid_connections = 3;
         limits.uid_connect_rate = 10;
         struct world *w = world_new(1, &limits);
@@ -167,7 +140,7 @@ static void test_accounts_another_uid_connects_at_a_rate(void **state) {
         for (unsigned i = 0; i < 3; i++)
                 fake_lost(fake_join(w, WORLD_ALLOWED_UID));
         world_turn(w);
-        assert_int_equal(charges(w).accounts, 0); /* nobody of it is there; its rate is not forgotten */
+        assert_int_equal(world_charges(w).accounts, 0); /* nobody of it is there; its rate is not forgotten */
         assert_int_equal(core_peer_add(w->core, &other, NULL, &peer, &refusal), -EDQUOT);
         assert_string_equal(refusal.limit, "limits.uid_connect_rate");
         assert_int_equal(refusal.value, 10);
@@ -188,7 +161,7 @@ static void test_accounts_another_uid_connects_at_a_rate(void **state) {
 /* However many uids come by. */
 static void test_accounts_of_those_who_left_are_bounded(void **state) {
         (void)state;
-        struct core_limits limits = defaults();
+        struct core_limits limits = world_defaults();
         limits.uid_connect_rate = 1;
         struct world *w = world_new(1, &limits);
         struct core_origin origin = {.local = true, .address = "x"};
@@ -200,7 +173,7 @@ static void test_accounts_of_those_who_left_are_bounded(void **state) {
                 assert_ptr_equal(core_next_closed(w->core), peer);
                 core_peer_free(peer);
         }
-        assert_int_equal(charges(w).accounts, 0);
+        assert_int_equal(world_charges(w).accounts, 0);
         world_free(w);
 }
 
@@ -213,7 +186,7 @@ static struct fake *look(struct world *w, uint32_t uid, int *error) {
 /* All connections are taken: who looks still gets in, and may look. */
 static void test_accounts_the_last_places_are_for_who_looks(void **state) {
         (void)state;
-        struct core_limits limits = defaults();
+        struct core_limits limits = world_defaults();
         limits.own_connections = 1;
         limits.uid_connections = 1;
         limits.reserved_connections = 2;
@@ -245,9 +218,9 @@ static void test_accounts_the_last_places_are_for_who_looks(void **state) {
         b = look(w, 0, &r); /* root may always look: its own connections are not used up */
         fake_hello(b, "root");
         expect(b, RML_WELCOME);
-        assert_int_equal(charges(w).reserved, 1);
+        assert_int_equal(world_charges(w).reserved, 1);
         look(w, 0, &r);
-        assert_int_equal(charges(w).reserved, 2);
+        assert_int_equal(world_charges(w).reserved, 2);
         assert_null(look(w, WORLD_UID, &r));
         assert_int_equal(r, -EDQUOT);
         fake_join(w, WORLD_ALLOWED_UID);
@@ -255,13 +228,13 @@ static void test_accounts_the_last_places_are_for_who_looks(void **state) {
 
         world_advance(w, MS(1000)); /* and who says nothing does not keep one */
         world_turn(w);
-        assert_int_equal(charges(w).reserved, 1);
+        assert_int_equal(world_charges(w).reserved, 1);
         fake_lost(user); /* a place that is free again is one for everybody */
         world_turn(w);
         fake_join(w, WORLD_UID);
         fake_bye(a, false, 0);
         world_turn(w);
-        assert_int_equal(charges(w).reserved, 0);
+        assert_int_equal(world_charges(w).reserved, 0);
         world_free(w);
 }
 
@@ -278,7 +251,7 @@ static void test_accounts_a_kept_descriptor_is_for_who_looks(void **state) {
         assert_int_equal(refusal.value, 4);
         origin.uid = WORLD_UID;
         struct fake *a = fake_connect(w, &origin, &r);
-        assert_int_equal(charges(w).reserved, 1);
+        assert_int_equal(world_charges(w).reserved, 1);
         fake_hello_as(a, "looks", true, NULL);
         expect(a, RML_WELCOME);
         world_free(w);
@@ -294,7 +267,7 @@ static void begin(struct fake *fake, size_t len) {
 
 static void test_accounts_half_read_frames_of_a_uid_wait_for_each_other(void **state) {
         (void)state;
-        struct core_limits limits = defaults();
+        struct core_limits limits = world_defaults();
         limits.uid_input_bytes = 1000000;
         struct world *w = world_new(1, &limits);
         struct fake *reader = fake_join(w, WORLD_UID), *from[4];
@@ -310,7 +283,7 @@ static void test_accounts_half_read_frames_of_a_uid_wait_for_each_other(void **s
         assert_false(core_peer_reading(from[1]->peer));
         assert_false(core_peer_reading(from[2]->peer)); /* in order: it would fit */
         assert_false(core_peer_needs_output(from[1]->peer));
-        assert_in_range(charges(w).input_bytes, 700000, 700100);
+        assert_in_range(world_charges(w).input_bytes, 700000, 700100);
 
         /* The clock of the first one runs, that of the others stands still. */
         for (unsigned i = 0; i < 9; i++) {
@@ -327,13 +300,13 @@ static void test_accounts_half_read_frames_of_a_uid_wait_for_each_other(void **s
         fake_release(from[1], SIZE_MAX);
         expect_deliver(reader, 1, 3, NULL);
         expect_deliver(reader, 1, 4, NULL);
-        assert_int_equal(charges(w).input_bytes, 0);
+        assert_int_equal(world_charges(w).input_bytes, 0);
         world_free(w);
 }
 
 static void test_accounts_half_read_frames_are_let_go_with_their_connection(void **state) {
         (void)state;
-        struct core_limits limits = defaults();
+        struct core_limits limits = world_defaults();
         limits.uid_input_bytes = 100;
         struct world *w = world_new(1, &limits);
         struct fake *from[4], *own = fake_join(w, WORLD_UID), *own2 = fake_join(w, WORLD_UID);
@@ -367,7 +340,7 @@ static void test_accounts_half_read_frames_are_let_go_with_their_connection(void
 
 static void test_accounts_unread_answers_of_a_uid_are_bounded_together(void **state) {
         (void)state;
-        struct core_limits limits = defaults();
+        struct core_limits limits = world_defaults();
         limits.uid_unread_answers_bytes = 100000;
         struct world *w = world_new(1, &limits);
         struct fake *a[4], *small = fake_join(w, WORLD_ALLOWED_UID), *own = fake_join(w, WORLD_UID);
@@ -385,7 +358,7 @@ static void test_accounts_unread_answers_of_a_uid_are_bounded_together(void **st
                                 more = true;
                         }
         }
-        assert_in_range(charges(w).unread_bytes, 100000, 110000); /* far less than 256 KiB each */
+        assert_in_range(world_charges(w).unread_bytes, 100000, 110000); /* far less than 256 KiB each */
         for (unsigned i = 0; i < 4; i++) {
                 assert_true(core_peer_needs_output(a[i]->peer));
                 sum += pings[i];
@@ -410,7 +383,7 @@ static void test_accounts_unread_answers_of_a_uid_are_bounded_together(void **st
         assert_int_equal(pongs, sum);
         own->stuck = false;
         world_turn(w);
-        assert_int_equal(charges(w).unread_bytes, 0);
+        assert_int_equal(world_charges(w).unread_bytes, 0);
         world_free(w);
 }
 
@@ -418,7 +391,7 @@ static void test_accounts_unread_answers_of_a_uid_are_bounded_together(void **st
 
 static void test_accounts_live_as_long_as_what_they_sent(void **state) {
         (void)state;
-        struct core_limits limits = defaults();
+        struct core_limits limits = world_defaults();
         limits.uid_connect_rate = 1000000000;
         struct world *w = world_new(1, &limits);
         struct fake *from = fake_join(w, WORLD_ALLOWED_UID), *to = fake_join(w, WORLD_UID);
@@ -427,13 +400,13 @@ static void test_accounts_live_as_long_as_what_they_sent(void **state) {
         fake_publish(from, "t", "2");
         fake_lost(from);
         world_turn(w);
-        assert_int_equal(charges(w).accounts, 2);
-        assert_int_equal(charges(w).shares, 3);
+        assert_int_equal(world_charges(w).accounts, 2);
+        assert_int_equal(world_charges(w).shares, 3);
         expect_deliver(to, 1, 1, "1");
         fake_confirm(to, 1, 1);
         expect_deliver(to, 1, 2, "2");
-        assert_int_equal(charges(w).accounts, 1);
-        assert_int_equal(charges(w).shares, 0);
+        assert_int_equal(world_charges(w).accounts, 1);
+        assert_int_equal(world_charges(w).shares, 0);
         world_free(w);
 }
 
@@ -441,7 +414,7 @@ static void test_accounts_live_as_long_as_what_they_sent(void **state) {
 
 static void test_accounts_a_limit_that_was_met_is_told_once_a_second_for_its_uid(void **state) {
         (void)state;
-        struct core_limits limits = defaults();
+        struct core_limits limits = world_defaults();
         limits.interests = 1;
         limits.names = 1;
         struct world *w = world_new(1, &limits);
@@ -465,7 +438,7 @@ static void test_accounts_a_limit_that_was_met_is_told_once_a_second_for_its_uid
         assert_int_equal(event.suppressed, 99);
         assert_int_equal(event.peer, b->id);
         assert_false(next_limit_event(w, &event));
-        one_turn(w);
+        world_one_turn(w);
         world_free(w);
 }
 

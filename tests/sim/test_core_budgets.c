@@ -5,13 +5,6 @@
 
 #include <string.h>
 
-static struct core_charges charges(const struct world *w) {
-        struct core_charges ret;
-
-        core_charges(w->core, &ret);
-        return ret;
-}
-
 static void test_budgets_small_messages_count_what_they_cost(void **state) {
         (void)state;
         struct core_limits limits;
@@ -22,8 +15,8 @@ static void test_budgets_small_messages_count_what_they_cost(void **state) {
         subscribed(to, .sid = 1, .pattern = "a", .credit_messages = 1);
         for (unsigned i = 0; i < 20000; i++)
                 fake_publish(from, "a", "");
-        assert_true(charges(w).queued_bytes <= limits.connection_bytes);
-        assert_true(charges(w).queued_messages <= limits.connection_bytes / 128);
+        assert_true(world_charges(w).queued_bytes <= limits.connection_bytes);
+        assert_true(world_charges(w).queued_messages <= limits.connection_bytes / 128);
         world_free(w);
 }
 
@@ -88,7 +81,7 @@ static void test_budgets_large_messages_count_until_the_socket_has_them(void **s
                 to[i]->stuck = true;
                 fake_publish_bytes(from, subject, 1 << 20);
                 world_turn(w);
-                assert_true(charges(w).bodies_bytes <= limits.broker_bytes);
+                assert_true(world_charges(w).bodies_bytes <= limits.broker_bytes);
         }
         for (unsigned i = 0; i < 8; i++) {
                 to[i]->stuck = false;
@@ -96,7 +89,7 @@ static void test_budgets_large_messages_count_until_the_socket_has_them(void **s
         }
         expect_deliver(to[0], 1, 1, NULL);
         expect_gap(to[7], 1, 1, 1, 1, BROKER);
-        assert_int_equal(charges(w).bodies_bytes, 0);
+        assert_int_equal(world_charges(w).bodies_bytes, 0);
         world_free(w);
 }
 
@@ -133,7 +126,7 @@ static void test_budgets_replies_respect_those_of_the_caller(void **state) {
         caller->stuck = true;
         for (unsigned i = 0; i < 8; i++)
                 fake_reply(server, token[i], text);
-        assert_true(charges(w).queued_bytes <= limits.uid_bytes);
+        assert_true(world_charges(w).queued_bytes <= limits.uid_bytes);
         caller->stuck = false;
         world_turn(w);
         for (unsigned i = 0; i < 8; i++) {
@@ -227,7 +220,7 @@ static void test_budgets_replies_have_a_bound_of_their_own(void **state) {
         }
         for (unsigned i = 0; i < 6; i++)
                 fake_reply(server, token[i], filled(100000));
-        assert_true(charges(w).queued_bytes > 400000);
+        assert_true(world_charges(w).queued_bytes > 400000);
         caller->stuck = false;
         world_turn(w);
         unsigned replied = 0, refused = 0;
@@ -261,7 +254,7 @@ static void test_budgets_the_reserve_is_for_replies(void **state) {
         uint64_t id = fake_call(caller, "s", "q", 0);
         for (unsigned i = 0; i < 20; i++)
                 fake_publish(from, "fill", filled(50000));
-        assert_in_range(charges(w).bodies_bytes, 640000, 700000);
+        assert_in_range(world_charges(w).bodies_bytes, 640000, 700000);
         fake_publish(from, "fill", filled(100000));
         uint64_t call = fake_call(from, "b", filled(100000), 0);
         const Ramal__V1__Status *status = expect_status(from, call, OVER_LIMIT);
@@ -272,7 +265,7 @@ static void test_budgets_the_reserve_is_for_replies(void **state) {
         fake_reply_more(server, token, filled(100000));
         fake_reply_more(server, token, filled(100000));
         fake_reply(server, token, "end");
-        assert_true(charges(w).bodies_bytes > 700000);
+        assert_true(world_charges(w).bodies_bytes > 700000);
         caller->stuck = false;
         for (unsigned i = 1; i <= 3; i++)
                 expect_reply(caller, id, i, i == 3 ? "end" : filled(100000), i < 3);
@@ -357,7 +350,7 @@ static void test_budgets_replies_that_do_not_wait_are_the_brokers(void **state) 
                 caller[i]->stuck = true;
                 fake_reply(server, expect_call(server, 1, "q"), filled(BYTES));
                 world_turn(w);
-                assert_in_range(charges(w).bodies_bytes, BYTES, limits.broker_bytes);
+                assert_in_range(world_charges(w).bodies_bytes, BYTES, limits.broker_bytes);
                 fake_skip(server); /* CANCEL, where it did not fit */
         }
         for (unsigned i = 0; i < CALLERS; i++)

@@ -14,13 +14,6 @@ static struct core_limits defaults(void) {
         return limits;
 }
 
-static struct core_charges charges(const struct world *w) {
-        struct core_charges ret;
-
-        core_charges(w->core, &ret);
-        return ret;
-}
-
 static struct core_ledger ledger(const struct fake *fake, uint64_t sid) {
         struct core_ledger ret;
 
@@ -77,11 +70,11 @@ static void test_fair_share_of_one_stranger_is_half(void **state) {
         struct world *w = world_new(1, &limits);
         struct fake *to = reader(w, OVERFLOW_RULE(DROP_OLD)), *from = stranger(w, 5001), *own = fake_join(w, WORLD_UID);
         flood(from, "t", 2000, 1000);
-        assert_in_range(charges(w).queued_bytes, 500000 - COST(1000), 500000);
+        assert_in_range(world_charges(w).queued_bytes, 500000 - COST(1000), 500000);
         /* The own uid may use all that remains, and loses nothing. */
-        uint64_t before = charges(w).queued_messages, mine = (1000000 - charges(w).queued_bytes) / COST(1000);
+        uint64_t before = world_charges(w).queued_messages, mine = (1000000 - world_charges(w).queued_bytes) / COST(1000);
         flood(own, "t", (unsigned)mine, 1000);
-        assert_int_equal(charges(w).queued_messages, before + mine);
+        assert_int_equal(world_charges(w).queued_messages, before + mine);
         /* Now nothing remains: the stranger's next ones cost it its own, one for one. */
         flood(from, "t", 10, 1000);
         assert_int_equal(ledger(to, 1).queued, before + mine);
@@ -100,15 +93,15 @@ static void test_fair_share_of_many_strangers_leaves_room_for_each(void **state)
                 from[i] = stranger(w, 5001 + i);
         for (unsigned i = 0; i < 4; i++) {
                 flood(from[i], "t", 2000, 100);
-                got[i] = charges(w).queued_bytes - before;
-                before = charges(w).queued_bytes;
+                got[i] = world_charges(w).queued_bytes - before;
+                before = world_charges(w).queued_bytes;
                 assert_in_range(got[i], 1000000 / ((i + 1) * (i + 1)) / 8, 1000000 / (i + 1));
                 assert_true(i == 0 || got[i] < got[i - 1]);
         }
         assert_true(before < 1000000);
         /* Who floods before others does not keep them out, and more does not give it more. */
         flood(from[0], "t", 2000, 100);
-        assert_int_equal(charges(w).queued_bytes, before);
+        assert_int_equal(world_charges(w).queued_bytes, before);
         assert_int_equal(ledger(to, 1).matched, 4 * 2000 + 2000);
         world_free(w);
 }
@@ -150,7 +143,7 @@ static void test_fair_share_drops_only_what_is_the_strangers(void **state) {
         assert_int_equal(mine, 30);
         assert_int_equal(last->data.payload.data[1], '9');
         assert_int_equal(mine + theirs + missing, 530);
-        assert_int_equal(charges(w).shares, 0);
+        assert_int_equal(world_charges(w).shares, 0);
         world_free(w);
 }
 
@@ -165,9 +158,9 @@ static void test_fair_share_is_over_all_connections_of_the_receiver(void **state
                 subscribed(to[i], .sid = 1, .pattern = "t", .credit_messages = 1, .overflow = OVERFLOW_RULE(DROP_NEW));
         }
         flood(from, "t", 100, 1000);
-        assert_in_range(charges(w).queued_bytes, 50000 - COST(1000), 50000);
+        assert_in_range(world_charges(w).queued_bytes, 50000 - COST(1000), 50000);
         flood(to[0], "t", 100, 1000); /* the own uid has the rest */
-        assert_in_range(charges(w).queued_bytes, 100000 - COST(1000), 100000);
+        assert_in_range(world_charges(w).queued_bytes, 100000 - COST(1000), 100000);
         world_free(w);
 }
 
@@ -258,14 +251,14 @@ static void test_fair_share_counts_what_a_group_keeps(void **state) {
         struct fake *to = fake_join(w, WORLD_UID), *from = stranger(w, 5001), *own = fake_join(w, WORLD_UID);
         subscribed(to, .sid = 1, .pattern = "t", .group = "g", .credit_messages = 1000);
         flood(from, "t", 200, 1000);
-        assert_in_range(charges(w).queued_bytes, 50000 - COST(1000), 50000);
+        assert_in_range(world_charges(w).queued_bytes, 50000 - COST(1000), 50000);
         struct core_ledger before = ledger(to, 1);
         flood(own, "t", 30, 1000);
         assert_int_equal(ledger(to, 1).in_flight + ledger(to, 1).queued, before.in_flight + before.queued + 30);
         assert_int_equal(ledger(to, 1).dropped, before.dropped);
         fake_lost(to);
         world_turn(w);
-        assert_int_equal(charges(w).shares, 0);
+        assert_int_equal(world_charges(w).shares, 0);
         world_free(w);
 }
 
@@ -331,7 +324,7 @@ static void test_fair_share_admits_one_call_to_an_empty_window(void **state) {
         uint64_t id = fake_call(from, "s", "first", 0);
         fake_reply(server, expect_call(server, 1, "first"), "r");
         expect_reply(from, id, 1, "r", false);
-        assert_int_equal(charges(w).shares, 0);
+        assert_int_equal(world_charges(w).shares, 0);
         world_free(w);
 }
 
@@ -343,17 +336,17 @@ static void test_fair_share_of_calls_ends_with_them(void **state) {
         struct fake *server = fake_join(w, WORLD_UID), *heir = fake_join(w, WORLD_UID), *from = stranger(w, 5001);
         subscribed(server, .sid = 1, .pattern = "s", .serve = true, .group = "g", .credit_messages = 2);
         uint64_t first = fake_call(from, "s", "1", 0), second = fake_call(from, "s", "2", 0), third = fake_call(from, "s", "3", 0);
-        assert_int_equal(charges(w).shares, 1);
+        assert_int_equal(world_charges(w).shares, 1);
         fake_reply(server, expect_call(server, 1, "1"), "r");
         expect_reply(from, first, 1, "r", false);
-        assert_int_equal(charges(w).shares, 1);
+        assert_int_equal(world_charges(w).shares, 1);
         subscribed(heir, .sid = 1, .pattern = "s", .serve = true, .group = "g");
         fake_lost(server);
         expect_status(from, second, RESPONDER_GONE);
         uint64_t token = expect_call(heir, 1, "3"); /* it took its share along */
-        assert_int_equal(charges(w).shares, 1);
+        assert_int_equal(world_charges(w).shares, 1);
         expect_status(heir, fake_unsubscribe(heir, 1), OK); /* it may still be answered */
-        assert_int_equal(charges(w).shares, 0);
+        assert_int_equal(world_charges(w).shares, 0);
         fake_reply(heir, token, "r");
         expect_reply(from, third, 1, "r", false);
         world_free(w);

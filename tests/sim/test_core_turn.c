@@ -5,26 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static struct core_limits defaults(void) {
-        struct core_limits limits;
-
-        core_limits_default(&limits);
-        return limits;
-}
-
-/* One turn and no more, whatever waits for the next. */
-static void one_turn(struct world *w) {
-        world_expire(w);
-        for (bool moved = true; moved;) {
-                moved = false;
-                world_collect_dirty(w);
-                for (struct fake *fake = w->fakes; fake; fake = fake->next)
-                        if (fake->dirty && !fake->stuck && fake->peer && fake_take(fake, SIZE_MAX))
-                                moved = true;
-        }
-        world_reap(w);
-}
-
 static unsigned received(struct fake *fake) {
         unsigned count = 0;
 
@@ -43,7 +23,7 @@ static void send_at_once(struct fake *fake, const char *subject, unsigned count)
 
 static void test_turn_takes_so_many_frames_and_leaves_the_rest_for_the_next(void **state) {
         (void)state;
-        struct core_limits limits = defaults();
+        struct core_limits limits = world_defaults();
         limits.turn_frames = 100;
         struct world *w = world_new(1, &limits);
         struct fake *from = fake_join(w, WORLD_UID), *to = fake_join(w, WORLD_UID);
@@ -51,14 +31,14 @@ static void test_turn_takes_so_many_frames_and_leaves_the_rest_for_the_next(void
         send_at_once(from, "t", 100); /* just as many: nothing is left */
         assert_true(core_peer_reading(from->peer));
         assert_false(world_due(w));
-        one_turn(w);
+        world_one_turn(w);
         assert_int_equal(received(to), 100);
         send_at_once(from, "t", 350);
         assert_false(core_peer_reading(from->peer));
         assert_false(core_peer_needs_output(from->peer)); /* it goes on by itself */
         assert_true(world_due(w));
         for (unsigned left = 350; left; left -= left < 100 ? left : 100) {
-                one_turn(w);
+                world_one_turn(w);
                 assert_int_equal(received(to), left < 100 ? left : 100);
         }
         assert_true(core_peer_reading(from->peer));
@@ -69,7 +49,7 @@ static void test_turn_takes_so_many_frames_and_leaves_the_rest_for_the_next(void
 /* What comes meanwhile stands behind what waits. */
 static void test_turn_keeps_the_order_of_what_comes_meanwhile(void **state) {
         (void)state;
-        struct core_limits limits = defaults();
+        struct core_limits limits = world_defaults();
         limits.turn_frames = 3;
         struct world *w = world_new(1, &limits);
         struct fake *from = fake_join(w, WORLD_UID), *to = fake_join(w, WORLD_UID);
@@ -79,7 +59,7 @@ static void test_turn_keeps_the_order_of_what_comes_meanwhile(void **state) {
                 fake_publish(from, "t", (char[]){(char)('a' + i), 0});
         fake_release_part(from, from->held_len - 5); /* and a frame that is cut */
         fake_release_part(from, 2);
-        one_turn(w);
+        world_one_turn(w);
         fake_release(from, 1);
         fake_publish(from, "t", "k");
         fake_eof(from); /* its end comes last */
@@ -96,7 +76,7 @@ static void test_turn_keeps_the_order_of_what_comes_meanwhile(void **state) {
 static void test_turn_serves_a_call_after_at_most_one_budget_of_every_other(void **state) {
         (void)state;
         enum { FLOODERS = 5, BUDGET = 50 };
-        struct core_limits limits = defaults();
+        struct core_limits limits = world_defaults();
         limits.turn_frames = BUDGET;
         struct world *w = world_new(1, &limits);
         struct fake *server = fake_join(w, WORLD_UID), *caller = fake_join(w, WORLD_UID), *from[FLOODERS];
@@ -111,7 +91,7 @@ static void test_turn_serves_a_call_after_at_most_one_budget_of_every_other(void
                         if (core_peer_reading(from[i]->peer))
                                 send_at_once(from[i], "t", 20 * BUDGET);
                 uint64_t id = fake_call(caller, "s", "q", 0);
-                one_turn(w);
+                world_one_turn(w);
                 const struct got *got;
                 while ((got = fake_next(server)) && got->data.sid == 1)
                         before++;
@@ -119,7 +99,7 @@ static void test_turn_serves_a_call_after_at_most_one_budget_of_every_other(void
                 assert_in_range(before, 0, FLOODERS * BUDGET);
                 received(server);
                 fake_reply(server, got->data.token, "r");
-                one_turn(w);
+                world_one_turn(w);
                 assert_int_equal(fake_next(caller)->id, id);
                 received(server);
         }
@@ -130,7 +110,7 @@ static void test_turn_serves_a_call_after_at_most_one_budget_of_every_other(void
 static void test_turn_is_shorter_for_what_many_are_to_get(void **state) {
         (void)state;
         enum { WIDE = 1600, FRAMES = 1000 };
-        struct core_limits limits = defaults();
+        struct core_limits limits = world_defaults();
         limits.turn_frames = FRAMES;
         struct world *w = world_new(1, &limits);
         struct fake *from = fake_join(w, WORLD_UID), *to = fake_join(w, WORLD_UID);
@@ -141,7 +121,7 @@ static void test_turn_is_shorter_for_what_many_are_to_get(void **state) {
         send_at_once(from, "t", 100);
         unsigned turns = 0;
         for (unsigned left = 100 * WIDE, now; left; left -= now, turns++) {
-                one_turn(w);
+                world_one_turn(w);
                 now = received(to);
                 assert_in_range(now, WIDE, (FRAMES / (WIDE / 16) + 1) * WIDE);
         }
@@ -152,7 +132,7 @@ static void test_turn_is_shorter_for_what_many_are_to_get(void **state) {
 /* So is asking the broker for much. */
 static void test_turn_is_shorter_for_who_asks_the_broker_for_much(void **state) {
         (void)state;
-        struct core_limits limits = defaults();
+        struct core_limits limits = world_defaults();
         limits.turn_frames = 100;
         struct world *w = world_new(1, &limits);
         struct fake *from = fake_join(w, WORLD_UID);
@@ -164,7 +144,7 @@ static void test_turn_is_shorter_for_who_asks_the_broker_for_much(void **state) 
         fake_release(from, SIZE_MAX);
         unsigned turns = 0;
         for (unsigned left = 50, now; left; left -= now, turns++) {
-                one_turn(w);
+                world_one_turn(w);
                 now = received(from);
                 assert_in_range(now, 1, 10);
         }
@@ -176,7 +156,7 @@ static void test_turn_is_shorter_for_who_asks_the_broker_for_much(void **state) 
 static void test_turn_is_shorter_for_who_moves_what_is_queued(void **state) {
         (void)state;
         enum { QUEUED = 300 };
-        struct core_limits limits = defaults();
+        struct core_limits limits = world_defaults();
         limits.turn_frames = 100;
         struct world *w = world_new(1, &limits);
         struct fake *from = fake_join(w, WORLD_UID), *to = fake_join(w, WORLD_UID);
@@ -191,14 +171,14 @@ static void test_turn_is_shorter_for_who_moves_what_is_queued(void **state) {
         fake_unsubscribe(to, 2);
         fake_ping(to);
         fake_release(to, SIZE_MAX);
-        one_turn(w);
+        world_one_turn(w);
         for (uint64_t sid = 2; sid <= 3; sid++) { /* one move in each turn */
                 struct core_ledger ledger;
 
                 assert_int_equal(core_interest_ledger(to->peer, sid, &ledger), 0);
                 assert_int_equal(ledger.queued + ledger.in_flight, QUEUED + 2 - sid); /* what was in flight stays */
                 assert_true(world_due(w));
-                one_turn(w);
+                world_one_turn(w);
         }
         assert_true(core_peer_reading(to->peer));
         world_free(w);
@@ -207,21 +187,21 @@ static void test_turn_is_shorter_for_who_moves_what_is_queued(void **state) {
 /* Two of them at work, and each gets as much. */
 static void test_turn_is_as_long_for_each(void **state) {
         (void)state;
-        struct core_limits limits = defaults();
+        struct core_limits limits = world_defaults();
         limits.turn_frames = 10;
         struct world *w = world_new(1, &limits);
         struct fake *a = fake_join(w, WORLD_UID), *b = fake_join(w, WORLD_UID), *to = fake_join(w, WORLD_UID);
         subscribed(to, .sid = 1, .pattern = "a");
         subscribed(to, .sid = 2, .pattern = "b");
         send_at_once(a, "a", 1000);
-        one_turn(w);
+        world_one_turn(w);
         assert_int_equal(received(to), 10);
         send_at_once(b, "b", 1000);
-        one_turn(w);
+        world_one_turn(w);
         received(to);
         for (unsigned i = 0; i < 50; i++) {
                 unsigned of[3] = {0};
-                one_turn(w);
+                world_one_turn(w);
                 for (const struct got *got; (got = fake_next(to));)
                         of[got->data.sid]++;
                 assert_int_equal(of[1], 10);
@@ -233,7 +213,7 @@ static void test_turn_is_as_long_for_each(void **state) {
 /* Who has to wait for its answers to be read does not go on with its turn. */
 static void test_turn_waits_for_answers_to_be_read(void **state) {
         (void)state;
-        struct core_limits limits = defaults();
+        struct core_limits limits = world_defaults();
         limits.turn_frames = 10;
         limits.unread_answers_bytes = 1000;
         struct world *w = world_new(1, &limits);
@@ -257,7 +237,7 @@ static void test_turn_waits_for_answers_to_be_read(void **state) {
 /* It ends in the midst of what waits: none of that is looked at, nothing is left. */
 static void test_turn_ends_with_its_connection(void **state) {
         (void)state;
-        struct core_limits limits = defaults();
+        struct core_limits limits = world_defaults();
         limits.turn_frames = 10;
         struct world *w = world_new(1, &limits);
         struct fake *a = fake_join(w, WORLD_UID), *b = fake_join(w, WORLD_UID), *to = fake_join(w, WORLD_UID);
@@ -282,14 +262,14 @@ static void test_turn_ends_with_its_connection(void **state) {
 /* A zero does not stop the bus. */
 static void test_turn_of_no_frames_is_one(void **state) {
         (void)state;
-        struct core_limits limits = defaults();
+        struct core_limits limits = world_defaults();
         limits.turn_frames = 0;
         struct world *w = world_new(1, &limits);
         struct fake *from = fake_join(w, WORLD_UID), *to = fake_join(w, WORLD_UID);
         subscribed(to, .sid = 1, .pattern = "t");
         send_at_once(from, "t", 5);
-        one_turn(w);
-        one_turn(w);
+        world_one_turn(w);
+        world_one_turn(w);
         assert_in_range(received(to), 1, 3);
         world_turn(w);
         received(to);
@@ -301,19 +281,19 @@ static void test_turn_of_no_frames_is_one(void **state) {
 static void test_turn_expires_a_bounded_number(void **state) {
         (void)state;
         enum { CALLS = 12000 };
-        struct core_limits limits = defaults();
+        struct core_limits limits = world_defaults();
         limits.calls = CALLS;
         struct world *w = world_new(1, &limits);
         struct fake *server = fake_join(w, WORLD_UID), *caller = fake_join(w, WORLD_UID);
         subscribed(server, .sid = 1, .pattern = "s", .serve = true, .credit_messages = 1);
         for (unsigned i = 0; i < CALLS; i++)
                 fake_call(caller, "s", "q", 1000);
-        one_turn(w);
+        world_one_turn(w);
         received(caller);
         world_advance(w, MS(1));
         unsigned ended = 0, turns = 0;
         while (world_due(w)) {
-                one_turn(w);
+                world_one_turn(w);
                 unsigned now = received(caller);
                 assert_in_range(now, 0, 4096);
                 ended += now;
@@ -369,12 +349,12 @@ static void test_turn_lets_a_bounded_number_of_interests_go(void **state) {
         for (uint64_t left = MANY; left; left = interests(w) - 1) {
                 assert_true(world_due(w));
                 assert_non_null(many->peer);
-                one_turn(w);
+                world_one_turn(w);
                 assert_in_range(left - (interests(w) - 1), 1, GO_MAX);
                 assert_int_equal(heard_by(from, "m.9000"), 1);
         }
         assert_null(many->peer);
-        one_turn(w);
+        world_one_turn(w);
         assert_int_equal(received(all), 2 + (MANY + GO_MAX - 1) / GO_MAX);
         assert_false(world_due(w));
         world_free(w);
@@ -391,7 +371,7 @@ static void test_turn_flushes_in_order_when_many_interests_have_gone(void **stat
         expect_deliver(many, 8999, 1, "a");
         expect_deliver(many, 7, 1, "b");
         fake_eof(many);
-        one_turn(w);
+        world_one_turn(w);
         assert_null(fake_next(many));
         assert_non_null(many->peer);
         world_turn(w);
@@ -414,7 +394,7 @@ static void test_turn_hands_names_on_at_once_whatever_else_its_owner_had(void **
         expect_call(many, MANY + 1, "to many");
         fake_lost(many);
         uint64_t second = fake_call(caller, "n", "to its heir", 0);
-        one_turn(w);
+        world_one_turn(w);
         assert_non_null(many->peer);
         expect_status(caller, first, RESPONDER_GONE);
         expect_notice(heir, 1, OWNER, 0, NONE);
@@ -431,7 +411,7 @@ static void test_turn_answers_bye_when_many_interests_have_gone(void **state) {
         fake_publish(from, "m.3", "b");
         expect_deliver(many, 3, 1, "a");
         uint64_t bye = fake_bye(many, false, 0);
-        one_turn(w);
+        world_one_turn(w);
         assert_null(fake_next(many));
         world_turn(w);
         expect_gap(many, 3, 2, 2, 1, ENDED);
@@ -450,7 +430,7 @@ static void test_turn_drains_many_interests_that_take_nothing_new(void **state) 
         fake_bye(lost, true, 1000000);
         uint64_t bye = fake_bye(many, true, 1000000);
         assert_int_equal(heard_by(from, "m.3"), 0);
-        one_turn(w);
+        world_one_turn(w);
         fake_lost(lost); /* in the midst of it */
         fake_confirm(many, 3, 1);
         expect_deliver(many, 3, 2, "b");
@@ -472,9 +452,9 @@ static void test_turn_may_lose_who_lets_many_interests_go(void **state) {
         fake_publish(from, "m.1", "a");
         fake_eof(many);
         fake_eof(more);
-        one_turn(w);
+        world_one_turn(w);
         fake_lost(many);
-        one_turn(w);
+        world_one_turn(w);
         fake_lost(few);
         world_reap(w);
         assert_null(few->peer);

@@ -240,3 +240,29 @@ void world_advance(struct world *world, uint64_t ns) {
         core_time(world->core, world->now);
         world_inside(world, false);
 }
+
+void world_one_turn(struct world *world) {
+        world_expire(world);
+        for (bool moved = true; moved;) {
+                moved = false;
+                world_collect_dirty(world);
+                for (struct fake *fake = world->fakes; fake; fake = fake->next)
+                        if (fake->dirty && !fake->stuck && fake->peer && fake_take(fake, SIZE_MAX))
+                                moved = true;
+        }
+        world_reap(world);
+}
+
+struct core_charges world_charges(const struct world *world) {
+        struct core_charges ret;
+
+        core_charges(world->core, &ret);
+        return ret;
+}
+
+struct core_limits world_defaults(void) {
+        struct core_limits limits;
+
+        core_limits_default(&limits);
+        return limits;
+}

@@ -117,6 +117,10 @@ void world_expire(struct world *);
 bool world_due(const struct world *);
 /* Expires, takes all output (but of stuck peers), closes what is to be closed, until nothing moves. */
 void world_turn(struct world *);
+/* One turn and no more, whatever waits for the next. */
+void world_one_turn(struct world *);
+struct core_charges world_charges(const struct world *);
+struct core_limits world_defaults(void);
 /* Only the closing part of a turn, and the events. */
 void world_reap(struct world *);
 /* Asks the core who has output. */
