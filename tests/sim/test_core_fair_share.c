@@ -6,10 +6,10 @@
 
 #define COST(len) ((len) + 144u + 16u) /* what a message of that payload costs in a queue, at most */
 
+/* Many come at once here. */
 static struct core_limits defaults(void) {
-        struct core_limits limits;
+        struct core_limits limits = world_defaults();
 
-        core_limits_default(&limits);
         limits.uid_connect_rate = 1000000;
         return limits;
 }
@@ -72,7 +72,8 @@ static void test_fair_share_of_one_stranger_is_half(void **state) {
         flood(from, "t", 2000, 1000);
         assert_in_range(world_charges(w).queued_bytes, 500000 - COST(1000), 500000);
         /* The own uid may use all that remains, and loses nothing. */
-        uint64_t before = world_charges(w).queued_messages, mine = (1000000 - world_charges(w).queued_bytes) / COST(1000);
+        uint64_t before = world_charges(w).queued_messages;
+        uint64_t mine = (1000000 - world_charges(w).queued_bytes) / COST(1000);
         flood(own, "t", (unsigned)mine, 1000);
         assert_int_equal(world_charges(w).queued_messages, before + mine);
         /* Now nothing remains: the stranger's next ones cost it its own, one for one. */

@@ -48,12 +48,6 @@ static void expect_no_more(struct fake *fake) {
                 assert_int_equal(got->kind, RML_INTEREST);
 }
 
-static struct core_charges charges(const struct world *w) {
-        struct core_charges charged;
-        core_charges(w->core, &charged);
-        return charged;
-}
-
 static void test_redelivery_what_was_in_flight_comes_before_what_was_queued(void **state) {
         (void)state;
         struct crew c = crew(&two_at_a_time);
@@ -190,10 +184,10 @@ static void test_redelivery_to_nobody_leaves_it_in_flight(void **state) {
         a->stuck = true;
         fake_publish(from, "t", "1");
         fake_publish(from, "t", "2");
-        assert_true(charges(w).queued_bytes > 0);
+        assert_true(world_charges(w).queued_bytes > 0);
         fake_eof(a);
         expect_ledger(a, 1, .matched = 2, .in_flight = 2);
-        assert_int_equal(charges(w).queued_bytes, 0); /* nobody would want it */
+        assert_int_equal(world_charges(w).queued_bytes, 0); /* nobody would want it */
         fake_take(a, SIZE_MAX);
         world_free(w);
 }
@@ -212,7 +206,7 @@ static void test_redelivery_needs_a_pattern_that_matches(void **state) {
         fake_eof(a);
         expect_ledger(b, 1, .matched = 1, .in_flight = 1);
         world_turn(w);
-        assert_int_equal(charges(w).interests, 1);
+        assert_int_equal(world_charges(w).interests, 1);
         world_free(w);
 }
 
@@ -301,8 +295,8 @@ static void test_redelivery_keeps_what_is_in_flight_charged(void **state) {
                 fake_publish_bytes(from, "t", 500);
         world_turn(w);
         fake_skip(a);
-        assert_int_equal(charges(w).queued_messages, 0); /* nothing waits */
-        assert_true(charges(w).queued_bytes >= 1500 && charges(w).bodies_bytes >= 1500);
+        assert_int_equal(world_charges(w).queued_messages, 0); /* nothing waits */
+        assert_true(world_charges(w).queued_bytes >= 1500 && world_charges(w).bodies_bytes >= 1500);
         fake_publish_bytes(from, "t", 500); /* the fourth one does not fit the connection */
         expect_gap(a, 1, 4, 4, 1, CONNECTION);
         expect_ledger(a, 1, .matched = 4, .in_flight = 3, .dropped = 1);
@@ -310,8 +304,8 @@ static void test_redelivery_keeps_what_is_in_flight_charged(void **state) {
         fake_publish_bytes(from, "t", 500);
         expect(a, RML_DELIVER);
         fake_confirm(a, 1, 5);
-        assert_int_equal(charges(w).queued_bytes, 0);
-        assert_int_equal(charges(w).bodies_bytes, 0);
+        assert_int_equal(world_charges(w).queued_bytes, 0);
+        assert_int_equal(world_charges(w).bodies_bytes, 0);
         world_free(w);
 }
 
@@ -323,14 +317,14 @@ static void test_redelivery_of_a_large_message_shares_its_body(void **state) {
         fake_publish_bytes(from, "t", 100000);
         size_t len = expect(a, RML_DELIVER)->data.payload.len;
         subscribed(b, .sid = 1, .pattern = "t", .group = "g", .credit_messages = 9);
-        size_t before = charges(w).bodies_bytes;
+        size_t before = world_charges(w).bodies_bytes;
         fake_lost(a);
-        assert_int_equal(charges(w).bodies_bytes, before);
+        assert_int_equal(world_charges(w).bodies_bytes, before);
         const struct got *got = expect(b, RML_DELIVER);
         assert_int_equal(got->data.payload.len, len);
         assert_int_equal(got->data.flags, FLAG(REDELIVERED));
         fake_confirm(b, 1, 1);
-        assert_int_equal(charges(w).bodies_bytes, 0);
+        assert_int_equal(world_charges(w).bodies_bytes, 0);
         world_free(w);
 }
 
