@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 #include "limits.h"
 
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
 #include "api.h"
 #include "table.h"
+#include "units.h"
 
 static const struct table_column limit_columns[] = {
         {"LIMIT", TABLE_SHRINK},
         {"VALUE", TABLE_RIGHT},
         {"USED", TABLE_RIGHT},
         {"%", TABLE_RIGHT},
-        {"UNIT", 0},
         {"OF", 0},
 };
 
@@ -43,12 +47,28 @@ static size_t rank(const char *scope) {
         return i;
 }
 
+/* As people write it; a plain number's unit is told with `named`. */
+static const char *amount(char text[API_TEXT], const Ramal__Api__V1__Limit *one, uint64_t value, bool named) {
+        if (strcmp(one->unit, "bytes") == 0)
+                return units_size(text, value);
+        if (strcmp(one->unit, "ns") == 0)
+                return units_time(text, value);
+        snprintf(text, API_TEXT, "%" PRIu64 "%s%s", value, named ? " " : "", named ? one->unit : "");
+        return text;
+}
+
+static const char *percent(char text[API_TEXT], uint64_t used, uint64_t value) {
+        double part = value == 0 ? 0 : 100.0 * (double)used / (double)value;
+        snprintf(text, API_TEXT, used > 0 && part < 1 ? "<1" : "%.0f", part);
+        return text;
+}
+
 static void add_limit(struct table *table, const Ramal__Api__V1__Limit *one) {
+        char text[API_TEXT];
         table_text(table, one->key);
-        table_number(table, one->value);
-        table_number(table, one->used);
-        table_number(table, one->value == 0 ? 0 : (uint64_t)(100.0 * (double)one->used / (double)one->value));
-        table_text(table, one->unit);
+        table_text(table, amount(text, one, one->value, true));
+        table_text(table, one->counted ? amount(text, one, one->used, false) : NULL);
+        table_text(table, one->counted ? percent(text, one->used, one->value) : NULL);
         table_text(table, one->scope);
 }
 
@@ -72,6 +92,7 @@ static void json_limits(const Ramal__Api__V1__LimitsReply *reply) {
                 json_number(&json, "used", reply->limits[i]->used);
                 json_text(&json, "unit", reply->limits[i]->unit);
                 json_text(&json, "scope", reply->limits[i]->scope);
+                json_bool(&json, "counted", reply->limits[i]->counted);
                 json_end(&json);
         }
         json_end(&json);

@@ -12,9 +12,13 @@ enum { LIMITS_LIMIT = 1, LIMITS_USER = 2 }; /* fields of LimitsReply */
 
 #define INTERESTS_MAX 4096u /* are looked at for one line */
 
+/* Some limits are for other users, some for the broker's own: nothing of the other kind is used. */
+enum limit_whom { FOR_ALL, FOR_OTHERS, FOR_OWN };
+
 struct limit_row {
         size_t at; /* which one */
         const char *unit, *scope;
+        enum limit_whom whom;
         uint64_t (*used)(const struct peer *); /* NULL: not a thing that is used up */
 };
 
@@ -60,37 +64,20 @@ static uint64_t used_connection_bytes(const struct peer *peer) {
         return spent_most(&peer->spent);
 }
 
-/* Some limits are for other users, some for the broker's own: nothing of the other kind is used. */
-static uint64_t of_others(const struct peer *peer, uint64_t used) {
-        return peer->account->own ? 0 : used;
-}
-
-static uint64_t of_own(const struct peer *peer, uint64_t used) {
-        return peer->account->own ? used : 0;
-}
-
 static uint64_t used_uid_bytes(const struct peer *peer) {
-        return of_others(peer, spent_most(&peer->account->spent));
+        return spent_most(&peer->account->spent);
 }
 
 static uint64_t used_uid_connections(const struct peer *peer) {
-        return of_others(peer, peer->account->connections);
-}
-
-static uint64_t used_own_connections(const struct peer *peer) {
-        return of_own(peer, peer->account->connections);
+        return peer->account->connections;
 }
 
 static uint64_t used_interests(const struct peer *peer) {
-        return of_others(peer, peer->interest_count);
-}
-
-static uint64_t used_own_interests(const struct peer *peer) {
-        return of_own(peer, peer->interest_count);
+        return peer->interest_count;
 }
 
 static uint64_t used_names(const struct peer *peer) {
-        return of_others(peer, peer->name_count);
+        return peer->name_count;
 }
 
 static uint64_t used_calls(const struct peer *peer) {
@@ -98,23 +85,23 @@ static uint64_t used_calls(const struct peer *peer) {
 }
 
 static uint64_t used_uid_interests(const struct peer *peer) {
-        return of_others(peer, peer->account->interests);
+        return peer->account->interests;
 }
 
 static uint64_t used_uid_names(const struct peer *peer) {
-        return of_others(peer, peer->account->names);
+        return peer->account->names;
 }
 
 static uint64_t used_uid_calls(const struct peer *peer) {
-        return of_others(peer, peer->account->calls);
+        return peer->account->calls;
 }
 
 static uint64_t used_uid_input(const struct peer *peer) {
-        return of_others(peer, peer->account->input_bytes);
+        return peer->account->input_bytes;
 }
 
 static uint64_t used_uid_unread(const struct peer *peer) {
-        return of_others(peer, peer->account->unread_answers);
+        return peer->account->unread_answers;
 }
 
 static uint64_t used_broker_bytes(const struct peer *peer) {
@@ -144,39 +131,39 @@ static uint64_t used_publish_credit(const struct peer *peer) {
         return peer->credit_used;
 }
 
-#define LIMIT(name, unit, scope, used)                                                                                 \
-        { QUOTA(name), unit, scope, used }
-#define LIMIT_NS(name, scope) { QUOTA(name##_ns), "ns", scope, NULL }
+#define LIMIT(name, unit, scope, whom, used)                                                                           \
+        { QUOTA(name), unit, scope, whom, used }
+#define LIMIT_NS(name, scope) LIMIT(name##_ns, "ns", scope, FOR_ALL, NULL)
 static const struct limit_row rows[] = {
-        LIMIT(payload_bytes, "bytes", "message", NULL),
-        LIMIT(interest_bytes, "bytes", "interest", used_interest_bytes),
-        LIMIT(interest_messages, "messages", "interest", used_interest_messages),
-        LIMIT(connection_bytes, "bytes", "connection", used_connection_bytes),
-        LIMIT(uid_bytes, "bytes", "uid", used_uid_bytes),
-        LIMIT(broker_bytes, "bytes", "broker", used_broker_bytes),
-        LIMIT(reserve_bytes, "bytes", "broker", used_reserve),
-        LIMIT(uid_connections, "connections", "uid", used_uid_connections),
-        LIMIT(uid_connect_rate, "connections/s", "uid", NULL),
-        LIMIT(own_connections, "connections", "uid", used_own_connections),
-        LIMIT(reserved_connections, "connections", "broker", used_reserved),
-        LIMIT(unauthenticated, "connections", "broker", used_unauthenticated),
-        LIMIT(calls, "calls", "connection", used_calls),
-        LIMIT(uid_calls, "calls", "uid", used_uid_calls),
-        LIMIT(interests, "interests", "connection", used_interests),
-        LIMIT(own_interests, "interests", "connection", used_own_interests),
-        LIMIT(uid_interests, "interests", "uid", used_uid_interests),
-        LIMIT(names, "names", "connection", used_names),
-        LIMIT(uid_names, "names", "uid", used_uid_names),
-        LIMIT(publish_credit_bytes, "bytes", "connection", used_publish_credit),
+        LIMIT(payload_bytes, "bytes", "message", FOR_ALL, NULL),
+        LIMIT(interest_bytes, "bytes", "interest", FOR_ALL, used_interest_bytes),
+        LIMIT(interest_messages, "messages", "interest", FOR_ALL, used_interest_messages),
+        LIMIT(connection_bytes, "bytes", "connection", FOR_ALL, used_connection_bytes),
+        LIMIT(uid_bytes, "bytes", "uid", FOR_OTHERS, used_uid_bytes),
+        LIMIT(broker_bytes, "bytes", "broker", FOR_ALL, used_broker_bytes),
+        LIMIT(reserve_bytes, "bytes", "broker", FOR_ALL, used_reserve),
+        LIMIT(uid_connections, "connections", "uid", FOR_OTHERS, used_uid_connections),
+        LIMIT(uid_connect_rate, "connections/s", "uid", FOR_OTHERS, NULL),
+        LIMIT(own_connections, "connections", "uid", FOR_OWN, used_uid_connections),
+        LIMIT(reserved_connections, "connections", "broker", FOR_ALL, used_reserved),
+        LIMIT(unauthenticated, "connections", "broker", FOR_ALL, used_unauthenticated),
+        LIMIT(calls, "calls", "connection", FOR_ALL, used_calls),
+        LIMIT(uid_calls, "calls", "uid", FOR_OTHERS, used_uid_calls),
+        LIMIT(interests, "interests", "connection", FOR_OTHERS, used_interests),
+        LIMIT(own_interests, "interests", "connection", FOR_OWN, used_interests),
+        LIMIT(uid_interests, "interests", "uid", FOR_OTHERS, used_uid_interests),
+        LIMIT(names, "names", "connection", FOR_OTHERS, used_names),
+        LIMIT(uid_names, "names", "uid", FOR_OTHERS, used_uid_names),
+        LIMIT(publish_credit_bytes, "bytes", "connection", FOR_ALL, used_publish_credit),
         LIMIT_NS(stall_max, "interest"),
         LIMIT_NS(hello_timeout, "connection"),
         LIMIT_NS(frame_timeout, "connection"),
         LIMIT_NS(flush_timeout, "connection"),
-        LIMIT(unread_answers_bytes, "bytes", "connection", used_unread),
-        LIMIT(uid_unread_answers_bytes, "bytes", "uid", used_uid_unread),
-        LIMIT(uid_input_bytes, "bytes", "uid", used_uid_input),
-        LIMIT(turn_frames, "frames", "connection", NULL),
-        LIMIT(turn_bytes, "bytes", "connection", NULL),
+        LIMIT(unread_answers_bytes, "bytes", "connection", FOR_ALL, used_unread),
+        LIMIT(uid_unread_answers_bytes, "bytes", "uid", FOR_OTHERS, used_uid_unread),
+        LIMIT(uid_input_bytes, "bytes", "uid", FOR_OTHERS, used_uid_input),
+        LIMIT(turn_frames, "frames", "connection", FOR_ALL, NULL),
+        LIMIT(turn_bytes, "bytes", "connection", FOR_ALL, NULL),
 };
 _Static_assert(RML_COUNT(rows) == QUOTA_COUNT, "one line for each limit");
 
@@ -248,7 +235,9 @@ void api_limits(struct api_reply *reply, const ProtobufCMessage *request) {
                 ramal__api__v1__limit__init(&line);
                 line.key = describe_text(quota_key(peer->account, rows[i].at));
                 line.value = quota_value(peer->account->limits, rows[i].at);
-                line.used = rows[i].used ? rows[i].used(peer) : 0;
+                line.counted = rows[i].used && (rows[i].whom == FOR_ALL ||
+                                                (rows[i].whom == FOR_OWN) == peer->account->own);
+                line.used = line.counted ? rows[i].used(peer) : 0;
                 line.unit = describe_text(rows[i].unit);
                 line.scope = describe_text(rows[i].scope);
                 if (!api_put(reply, LIMITS_LIMIT, &line.base))

@@ -164,9 +164,15 @@ class Status(CmdCase):
         rows = {row["key"]: row for row in self.cmd("status", str(bus.welcome.peer), "--limits", "--json").json()[0]}
         self.assertEqual(rows["limits.payload_bytes"]["value"], 8 << 20)
         self.assertEqual(rows["limits.own_interests"]["used"], 3)
-        table = self.cmd("status", "--limits").lines()
-        self.assertEqual(table[0].split(), ["LIMIT", "VALUE", "USED", "%", "UNIT", "OF"])
-        self.assertTrue(any(line.startswith("limits.payload_bytes") for line in table))
+        self.assertEqual((rows["limits.own_interests"]["counted"], rows["limits.uid_interests"]["counted"]), (True, False))
+        self.assertFalse(rows["limits.payload_bytes"]["counted"])
+        table = self.cmd("status", str(bus.welcome.peer), "--limits").lines()
+        self.assertEqual(table[0].split(), ["LIMIT", "VALUE", "USED", "%", "OF"])
+        lines = {line.split()[0]: line.split()[1:] for line in table[1:]}
+        self.assertEqual(lines["limits.payload_bytes"], ["8.00", "MiB", "-", "-", "message"])
+        self.assertEqual(lines["limits.stall_max"], ["5.00", "s", "-", "-", "interest"])
+        self.assertEqual(lines["limits.own_interests"], ["1048576", "interests", "3", "<1", "connection"])
+        self.assertEqual(lines["limits.uid_interests"], ["65536", "interests", "-", "-", "uid"])
         # From what concerns one connection to what concerns all.
         scopes = [line.split()[-1] for line in table[1:]]
         self.assertEqual(list(dict.fromkeys(scopes)), ["message", "interest", "connection", "uid", "broker"])

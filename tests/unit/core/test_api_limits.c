@@ -82,7 +82,10 @@ static void test_limits_tells_the_use_of_connection_and_uid(void **state) {
         limits = limits_of(me);
         assert_int_equal(limit(limits, "limits.own_connections")->used, 1);
         assert_int_equal(limit(limits, "limits.own_interests")->used, 1);
+        assert_true(limit(limits, "limits.own_interests")->counted);
         assert_int_equal(limit(limits, "limits.uid_interests")->used, 0); /* not its own limit */
+        assert_false(limit(limits, "limits.uid_interests")->counted);
+        assert_false(limit(limits, "limits.turn_frames")->counted);
         done(limits);
 }
 
