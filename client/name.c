@@ -106,8 +106,14 @@ static void on_event(ramal_conn *conn, const ramal_msg *msg, void *user) {
 
 static void on_names(ramal_conn *conn, int result, const ramal_msg *reply, const ramal_error *error, void *user) {
         ramal_sub *sub = user;
+        ramal_error streamed;
         uint64_t owner;
 
+        if (result == RAMAL_MORE) { /* no broker streams this answer: and the call would go on without us */
+                ramal_call_cancel(sub->watch->call);
+                result = rml_error(&streamed, -EPROTO, "the broker's answer about names cannot be read");
+                error = &streamed;
+        }
         sub->watch->call = NULL;
         sub->running++; /* it may be cancelled in here */
         int r = result == 0 ? read_names(reply, sub->watch->name, &owner) : result;
