@@ -136,7 +136,7 @@ void api_json_peer(const struct ctl *ctl, struct json *json, const Ramal__Api__V
         json_number(json, "id", peer->id);
         json_text(json, "app", peer->app);
         json_text(json, "library", peer->library);
-        json_array(json, "names");
+        json_open_array(json, "names");
         for (size_t i = 0; i < peer->n_names; i++)
                 json_text(json, NULL, peer->names[i]);
         json_end(json);
@@ -147,7 +147,7 @@ void api_json_peer(const struct ctl *ctl, struct json *json, const Ramal__Api__V
                 json_text(json, "user", api_user(ctl, text, peer->uid));
                 json_number(json, "uid", peer->uid);
                 json_number(json, "gid", peer->gid);
-                json_array(json, "groups");
+                json_open_array(json, "groups");
                 for (size_t i = 0; i < peer->n_groups; i++)
                         json_number(json, NULL, peer->groups[i]);
                 json_end(json);

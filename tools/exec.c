@@ -224,8 +224,11 @@ static int milliseconds_until(uint64_t deadline) {
 int exec_turn(struct exec *exec, uint64_t deadline) {
         struct signalfd_siginfo info;
         uint64_t until = deal_with_time(exec, deadline);
+        int r = ramal_conn_fd(exec->ctl->conn);
+        if (r < 0)
+                return r;
         fflush(stderr);
-        int r = poll(exec->polls, fill_polls(exec), milliseconds_until(until));
+        r = poll(exec->polls, fill_polls(exec), milliseconds_until(until));
         if (interrupt_signal())
                 return -EINTR;
         if (r < 0 && errno != EINTR)

@@ -9,15 +9,16 @@
 /* The one state of the process that is not passed around: a signal handler has no argument to find it by. */
 static struct {
         ramal_conn *volatile conn;
-        volatile sig_atomic_t signal;
+        volatile sig_atomic_t signal, held;
 } interrupt;
 
 static void on_signal(int number) {
         ramal_conn *conn = interrupt.conn;
-        if (!conn || interrupt.signal)
+        if ((!conn && !interrupt.held) || interrupt.signal)
                 _exit(128 + number);
         interrupt.signal = number;
-        ramal_stop(conn, 0);
+        if (conn)
+                ramal_stop(conn, 0);
 }
 
 void interrupt_install(void) {
@@ -38,6 +39,10 @@ void interrupt_install(void) {
 
 void interrupt_watch(ramal_conn *conn) {
         interrupt.conn = conn;
+}
+
+void interrupt_hold(bool on) {
+        interrupt.held = on;
 }
 
 int interrupt_signal(void) {

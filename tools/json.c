@@ -69,11 +69,11 @@ static void open_container(struct json *json, const char *key, char opening, cha
         json->depth++;
 }
 
-void json_object(struct json *json, const char *key) {
+void json_open_object(struct json *json, const char *key) {
         open_container(json, key, '{', '}');
 }
 
-void json_array(struct json *json, const char *key) {
+void json_open_array(struct json *json, const char *key) {
         open_container(json, key, '[', ']');
 }
 

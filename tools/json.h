@@ -21,8 +21,8 @@ struct json {
 struct json json_on(FILE *out);
 
 /* In all of these `key` is the member's name inside an object, and NULL in an array and at the top. */
-void json_object(struct json *json, const char *key);
-void json_array(struct json *json, const char *key);
+void json_open_object(struct json *json, const char *key);
+void json_open_array(struct json *json, const char *key);
 /* Closes the object or array that was opened last; the outermost one ends its line. */
 void json_end(struct json *json);
 

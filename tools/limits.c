@@ -84,9 +84,9 @@ static int print_limits(const struct ctl *ctl, const Ramal__Api__V1__LimitsReply
 
 static void json_limits(const Ramal__Api__V1__LimitsReply *reply) {
         struct json json = json_on(stdout);
-        json_array(&json, NULL);
+        json_open_array(&json, NULL);
         for (size_t i = 0; i < reply->n_limits; i++) {
-                json_object(&json, NULL);
+                json_open_object(&json, NULL);
                 json_text(&json, "key", reply->limits[i]->key);
                 json_number(&json, "value", reply->limits[i]->value);
                 json_number(&json, "used", reply->limits[i]->used);
@@ -136,11 +136,11 @@ static int print_users(const struct ctl *ctl, const Ramal__Api__V1__LimitsReply 
 
 static void json_users(const struct ctl *ctl, const Ramal__Api__V1__LimitsReply *reply) {
         struct json json = json_on(stdout);
-        json_array(&json, NULL);
+        json_open_array(&json, NULL);
         for (size_t i = 0; i < reply->n_users; i++) {
                 const Ramal__Api__V1__User *user = reply->users[i];
                 char text[API_TEXT];
-                json_object(&json, NULL);
+                json_open_object(&json, NULL);
                 json_bool(&json, "local", user->local);
                 if (user->local) {
                         json_text(&json, "user", user_name(ctl, text, user));

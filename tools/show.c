@@ -24,7 +24,7 @@ void show_raw(const struct ctl *ctl, const ramal_msg *msg) {
 }
 
 static void json_sender(struct json *json, const ramal_sender *sender) {
-        json_object(json, "sender");
+        json_open_object(json, "sender");
         json_number(json, "peer", sender->peer);
         json_bool(json, "local", sender->local);
         if (sender->local) {
@@ -55,9 +55,9 @@ void show_json(struct json *json, const ramal_msg *msg) {
                 json_number(json, "time_left_us", expires > now ? (expires - now) / 1000 : 0);
         }
         json_text(json, "type", ramal_msg_type(msg));
-        json_array(json, "headers");
+        json_open_array(json, "headers");
         while (ramal_msg_header_next(msg, &cursor, &header)) {
-                json_object(json, NULL);
+                json_open_object(json, NULL);
                 json_text_len(json, "name", header.name, header.name_len);
                 json_bytes(json, "value", header.value, header.value_len);
                 json_end(json);

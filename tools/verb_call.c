@@ -19,7 +19,7 @@ static const struct option_def options[] = {
 static void show(const struct ctl *ctl, const ramal_msg *reply, bool more) {
         if (ctl->json) {
                 struct json json = json_on(stdout);
-                json_object(&json, NULL);
+                json_open_object(&json, NULL);
                 json_bool(&json, "more", more);
                 show_json(&json, reply);
                 json_end(&json);
@@ -34,8 +34,8 @@ static void show(const struct ctl *ctl, const ramal_msg *reply, bool more) {
 static int application_error(const struct ctl *ctl, const ramal_msg *reply, const ramal_error *err) {
         if (ctl->json) {
                 struct json json = json_on(stdout);
-                json_object(&json, NULL);
-                json_object(&json, "error");
+                json_open_object(&json, NULL);
+                json_open_object(&json, "error");
                 json_number(&json, "code", err->remote);
                 json_text(&json, "text", err->message);
                 size_t len = 0;

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "api.h"
+#include "bench.h"
 #include "text.h"
 #include "units.h"
 
@@ -137,6 +138,10 @@ static void offer_word(const struct line *line) {
         case WORD_SHELL:
                 for (size_t i = 0; i < sizeof(shells) / sizeof(*shells); i++)
                         offer(line, shells[i], "shell");
+                break;
+        case WORD_SCENARIO:
+                for (size_t i = 0; i < BENCH_SCENARIOS; i++)
+                        offer(line, bench_scenarios[i].name, bench_scenarios[i].summary);
                 break;
         case WORD_PEER:
                 offer_peers(line);

@@ -46,9 +46,9 @@ static int run(struct ctl *ctl) {
         const Ramal__Api__V1__ListReply *reply = (const void *)message;
         if (ctl->json) {
                 struct json json = json_on(stdout);
-                json_array(&json, NULL);
+                json_open_array(&json, NULL);
                 for (size_t i = 0; i < reply->n_peers; i++) {
-                        json_object(&json, NULL);
+                        json_open_object(&json, NULL);
                         api_json_peer(ctl, &json, reply->peers[i]);
                         json_end(&json);
                 }

@@ -34,7 +34,7 @@ static void row(const struct ctl *ctl, struct table *table, const Ramal__Api__V1
 
 static void object(const struct ctl *ctl, struct json *json, const Ramal__Api__V1__Name *name) {
         char user[API_TEXT];
-        json_object(json, NULL);
+        json_open_object(json, NULL);
         json_text(json, "name", name->name);
         json_number(json, "owner", name->owner);
         json_bool(json, "local", name->local);
@@ -42,7 +42,7 @@ static void object(const struct ctl *ctl, struct json *json, const Ramal__Api__V
                 json_number(json, "uid", name->uid);
                 json_text(json, "user", api_user(ctl, user, name->uid));
         }
-        json_array(json, "queue");
+        json_open_array(json, "queue");
         for (size_t i = 0; i < name->n_queue; i++)
                 json_number(json, NULL, name->queue[i]);
         json_end(json);
@@ -58,7 +58,7 @@ static int run(struct ctl *ctl) {
         const Ramal__Api__V1__NamesReply *reply = (const void *)message;
         if (ctl->json) {
                 struct json json = json_on(stdout);
-                json_array(&json, NULL);
+                json_open_array(&json, NULL);
                 for (size_t i = 0; i < reply->n_names; i++)
                         object(ctl, &json, reply->names[i]);
                 json_end(&json);

@@ -28,7 +28,7 @@ static void show(const struct ctl *ctl, struct trips *trips, uint64_t ns) {
         trips->max = ns > trips->max ? ns : trips->max;
         if (ctl->json) {
                 struct json json = json_on(stdout);
-                json_object(&json, NULL);
+                json_open_object(&json, NULL);
                 json_number(&json, "seq", trips->count);
                 json_thousandths(&json, "rtt_us", ns);
                 json_text(&json, "address", ramal_conn_address(ctl->conn));

@@ -56,7 +56,7 @@ static void note(struct pub *pub, uint64_t publish, uint64_t receivers) {
                 return;
         if (pub->ctl->json) {
                 struct json json = json_on(stdout);
-                json_object(&json, NULL);
+                json_open_object(&json, NULL);
                 json_number(&json, "publish", publish);
                 json_text(&json, "subject", pub->subject);
                 json_number(&json, "receivers", receivers);

@@ -142,10 +142,10 @@ static int print_status(const struct ctl *ctl, const Ramal__Api__V1__StatusReply
 
 static void json_broker(const struct ctl *ctl, struct json *json, const Ramal__Api__V1__Broker *broker) {
         char epoch[24];
-        json_object(json, "broker");
+        json_open_object(json, "broker");
         json_text(json, "version", broker->version);
         json_text(json, "address", ramal_conn_address(ctl->conn));
-        json_array(json, "listening");
+        json_open_array(json, "listening");
         for (size_t i = 0; i < broker->n_listening; i++)
                 json_text(json, NULL, broker->listening[i]);
         json_end(json);
@@ -166,7 +166,7 @@ static void json_broker(const struct ctl *ctl, struct json *json, const Ramal__A
 }
 
 static void json_interest(struct json *json, const Ramal__Api__V1__InterestStatus *one) {
-        json_object(json, NULL);
+        json_open_object(json, NULL);
         json_number(json, "sid", one->sid);
         json_text(json, "kind", one->serve ? "serve" : "subscribe");
         json_text(json, "pattern", one->pattern);
@@ -195,19 +195,19 @@ static void json_interest(struct json *json, const Ramal__Api__V1__InterestStatu
 
 static void json_status(const struct ctl *ctl, const Ramal__Api__V1__StatusReply *reply) {
         struct json json = json_on(stdout);
-        json_object(&json, NULL);
+        json_open_object(&json, NULL);
         if (reply->peer) {
-                json_object(&json, "peer");
+                json_open_object(&json, "peer");
                 api_json_peer(ctl, &json, reply->peer);
                 json_end(&json);
-                json_array(&json, "interests");
+                json_open_array(&json, "interests");
                 for (size_t i = 0; i < reply->n_interests; i++)
                         json_interest(&json, reply->interests[i]);
                 json_end(&json);
         } else if (reply->broker) {
                 json_broker(ctl, &json, reply->broker);
         }
-        json_object(&json, "counters");
+        json_open_object(&json, "counters");
         for (size_t i = 0; i < reply->n_counters; i++)
                 json_number(&json, reply->counters[i]->name, reply->counters[i]->value);
         json_end(&json);

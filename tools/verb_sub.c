@@ -52,7 +52,7 @@ static void on_message(ramal_conn *conn, const ramal_msg *msg, void *user) {
         (void)conn;
         if (sub->ctl->json) {
                 struct json json = json_on(stdout);
-                json_object(&json, NULL);
+                json_open_object(&json, NULL);
                 json_text(&json, "subject", ramal_msg_subject(msg));
                 show_json(&json, msg);
                 json_end(&json);
@@ -80,8 +80,8 @@ static void on_gap(ramal_conn *conn, const ramal_gap *gap, void *user) {
                 return;
         }
         struct json json = json_on(stdout);
-        json_object(&json, NULL);
-        json_object(&json, "gap");
+        json_open_object(&json, NULL);
+        json_open_object(&json, "gap");
         json_number(&json, "first", gap->first);
         json_number(&json, "last", gap->last);
         json_number(&json, "count", gap->count);
@@ -103,8 +103,8 @@ static void tell_demoted(const struct sub *sub, const ramal_sub_change *change) 
                 return;
         }
         struct json json = json_on(stdout);
-        json_object(&json, NULL);
-        json_object(&json, "demoted");
+        json_open_object(&json, NULL);
+        json_open_object(&json, "demoted");
         json_text(&json, "why", why);
         json_end(&json);
         if (sub->count > 1)

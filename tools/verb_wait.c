@@ -40,7 +40,7 @@ static void found_peer(struct wait *wait, const char *what, const char *how, uin
                 return;
         if (wait->ctl->json) {
                 struct json json = json_on(stdout);
-                json_object(&json, NULL);
+                json_open_object(&json, NULL);
                 json_text(&json, "subject", wait->word);
                 json_number(&json, what, peer);
                 json_end(&json);
@@ -65,7 +65,7 @@ static void on_message(ramal_conn *conn, const ramal_msg *msg, void *user) {
                 return;
         if (wait->ctl->json) {
                 struct json json = json_on(stdout);
-                json_object(&json, NULL);
+                json_open_object(&json, NULL);
                 json_text(&json, "subject", ramal_msg_subject(msg));
                 show_json(&json, msg);
                 json_end(&json);

@@ -35,10 +35,10 @@ static void rows(struct table *table, const char *audience, Ramal__Api__V1__Rece
 }
 
 static void array(struct json *json, const char *key, Ramal__Api__V1__Receiver *const *receivers, size_t count) {
-        json_array(json, key);
+        json_open_array(json, key);
         for (size_t i = 0; i < count; i++) {
                 const Ramal__Api__V1__Receiver *one = receivers[i];
-                json_object(json, NULL);
+                json_open_object(json, NULL);
                 json_bool(json, "chosen", one->chosen);
                 json_number(json, "peer", one->peer);
                 json_text(json, "app", one->app);
@@ -71,7 +71,7 @@ static int run(struct ctl *ctl) {
         const Ramal__Api__V1__WhoReply *reply = (const void *)message;
         if (ctl->json) {
                 struct json json = json_on(stdout);
-                json_object(&json, NULL);
+                json_open_object(&json, NULL);
                 json_text(&json, "subject", ctl->words[0]);
                 array(&json, "publish", reply->publish, reply->n_publish);
                 array(&json, "call", reply->call, reply->n_call);

@@ -5,7 +5,7 @@
 
 const struct verb *const verbs[] = {
         &verb_list,  &verb_names, &verb_who,  &verb_status, &verb_pub,        &verb_sub,      &verb_call,
-        &verb_reply, &verb_wait,  &verb_ping, &verb_help,   &verb_completion, &verb_complete, NULL,
+        &verb_reply, &verb_wait,  &verb_ping, &verb_bench, &verb_help,   &verb_completion, &verb_complete, NULL,
 };
 
 const struct option_def global_options[GLOBAL_COUNT] = {

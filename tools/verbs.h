@@ -10,7 +10,7 @@
 struct ctl;
 
 /* What a word of a verb is, for completion. */
-enum word_kind { WORD_OTHER, WORD_SUBJECT, WORD_NAME, WORD_PEER, WORD_VERB, WORD_SHELL };
+enum word_kind { WORD_OTHER, WORD_SUBJECT, WORD_NAME, WORD_PEER, WORD_VERB, WORD_SHELL, WORD_SCENARIO };
 
 struct verb {
         const char *name;
@@ -28,12 +28,12 @@ struct verb {
 };
 
 /* Room for the values of any verb's options. */
-enum { VERB_OPTIONS_MAX = 16 };
+enum { VERB_OPTIONS_MAX = 20 };
 
 #define VERB_OPTIONS(table) .options = (table), .option_count = sizeof(table) / sizeof(*(table))
 
 extern const struct verb verb_list, verb_names, verb_who, verb_status, verb_pub, verb_sub, verb_call, verb_reply,
-        verb_wait, verb_ping, verb_help, verb_completion, verb_complete;
+        verb_wait, verb_ping, verb_bench, verb_help, verb_completion, verb_complete;
 
 /* All of them, in the order of help; NULL-terminated. */
 extern const struct verb *const verbs[];

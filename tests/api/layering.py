@@ -21,6 +21,12 @@ RULES = (
     ("include/ramal/", ("include/ramal/",), ()),
 )
 
+# Sockets are the library's business: in these folders nobody opens one, but for the files named, which are what the
+# library is measured against.
+NO_SOCKETS = ("tools/", "examples/")
+MAY_OPEN_SOCKETS = ("tools/bench_relay.c", "tools/bench_relay_ends.c")
+SOCKETS = re.compile(r"<(sys/socket|sys/un|netinet/\w+|netdb|arpa/inet)\.h>")
+
 INCLUDE = re.compile(r'^\s*#\s*include\s*(.*)$')
 NAMED = re.compile(r'^(?:"([^"]+)"|<([^>]+)>)')
 # Where the compiler looks for a name, beside the folder of the file itself.
@@ -56,6 +62,8 @@ def judge(path, text, protos):
     if not match:
         return "an include that names its file through a macro cannot be checked"
     quoted, name = match[1] is not None, match[1] or match[2]
+    if SOCKETS.match(text) and path.startswith(NO_SOCKETS) and path not in MAY_OPEN_SOCKETS:
+        return f"{folder} may not open sockets: that is for libramal"
 
     ours = resolve(name, quoted, path)
     if ours:

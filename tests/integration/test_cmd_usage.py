@@ -10,7 +10,7 @@ import subprocess
 from cmdcase import CONFIG, DATA, DENIED, INTERRUPTED, LATER, OK, REFUSED, UNAVAILABLE, USAGE, CmdCase, main
 from ramald import SECONDS, Directory, program, wait_for
 
-VERBS = ("list", "names", "who", "status", "pub", "sub", "call", "reply", "wait", "ping", "help", "completion")
+VERBS = ("list", "names", "who", "status", "pub", "sub", "call", "reply", "wait", "ping", "bench", "help", "completion")
 
 
 class Help(CmdCase):

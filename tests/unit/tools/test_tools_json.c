@@ -34,19 +34,19 @@ static void test_json_containers_nest_and_end_in_one_line(void **state) {
         struct output o;
         (void)state;
         begin(&o);
-        json_object(&o.json, NULL);
-        json_array(&o.json, "a");
+        json_open_object(&o.json, NULL);
+        json_open_array(&o.json, "a");
         json_number(&o.json, NULL, 1);
         json_number(&o.json, NULL, 2);
-        json_object(&o.json, NULL);
+        json_open_object(&o.json, NULL);
         json_end(&o.json);
         json_end(&o.json);
         json_bool(&o.json, "b", true);
-        json_object(&o.json, "c");
+        json_open_object(&o.json, "c");
         json_bool(&o.json, "d", false);
         json_end(&o.json);
         json_end(&o.json);
-        json_array(&o.json, NULL);
+        json_open_array(&o.json, NULL);
         json_end(&o.json);
         expect(&o, "{\"a\":[1,2,{}],\"b\":true,\"c\":{\"d\":false}}\n[]\n");
 }
@@ -55,7 +55,7 @@ static void test_json_text_is_escaped(void **state) {
         struct output o;
         (void)state;
         begin(&o);
-        json_array(&o.json, NULL);
+        json_open_array(&o.json, NULL);
         json_text(&o.json, NULL, "\"\\/\n\t\r\033\x7f");
         json_text_len(&o.json, NULL, "a\0b", 3);
         json_text(&o.json, NULL, "\xc2\x9b\xc3\xa9");
@@ -68,7 +68,7 @@ static void test_json_text_that_reorders_or_hides_is_escaped(void **state) {
         struct output o;
         (void)state;
         begin(&o);
-        json_array(&o.json, NULL);
+        json_open_array(&o.json, NULL);
         json_text(&o.json, NULL, "\xe2\x80\xae\xe2\x80\xa8");
         json_text(&o.json, NULL, "\xf3\xa0\x80\x81\xf0\x9f\x98\x80");
         json_end(&o.json);
@@ -79,7 +79,7 @@ static void test_json_invalid_utf8_becomes_the_replacement_character(void **stat
         struct output o;
         (void)state;
         begin(&o);
-        json_array(&o.json, NULL);
+        json_open_array(&o.json, NULL);
         json_text(&o.json, NULL, "a\xff\xe4\xb8");
         json_end(&o.json);
         expect(&o, "[\"a\\ufffd\\ufffd\\ufffd\"]\n");
@@ -89,7 +89,7 @@ static void test_json_keys_are_escaped_too(void **state) {
         struct output o;
         (void)state;
         begin(&o);
-        json_object(&o.json, NULL);
+        json_open_object(&o.json, NULL);
         json_number(&o.json, "a\"\n", 1);
         json_end(&o.json);
         expect(&o, "{\"a\\\"\\n\":1}\n");
@@ -99,7 +99,7 @@ static void test_json_numbers_are_exact(void **state) {
         struct output o;
         (void)state;
         begin(&o);
-        json_array(&o.json, NULL);
+        json_open_array(&o.json, NULL);
         json_number(&o.json, NULL, UINT64_MAX);
         json_thousandths(&o.json, NULL, 1005);
         json_thousandths(&o.json, NULL, 42);
@@ -111,7 +111,7 @@ static void test_json_bytes_are_text_or_base64_under_another_key(void **state) {
         struct output o;
         (void)state;
         begin(&o);
-        json_object(&o.json, NULL);
+        json_open_object(&o.json, NULL);
         json_bytes(&o.json, "a", "caf\xc3\xa9", 5);
         json_bytes(&o.json, "b", "\xff", 1);
         json_bytes(&o.json, "c", "\xff\xfe", 2);
