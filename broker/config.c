@@ -91,7 +91,7 @@ const struct config_option config_options[] = {
                   "for an ending connection to take its rest"),
         LIMIT_TIME("stop_grace", "stop-grace", stop_grace_ns, 0, "for clients to finish after SIGTERM"),
         LIMIT("spin", "spin", "TIME", CONFIG_TIME, spin_ns, 0, 100 * MS, false,
-              "look for work before sleeping, when busy (0: never)"),
+              "look for work before sleeping, when busy; or off"),
         {"limits", "uid", "limit-uid", NULL, "USER:KEY=VALUE", "a limit marked * for one user; again for more",
          CONFIG_USER_LIMITS, 0, 0, 0, false},
 

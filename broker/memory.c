@@ -8,10 +8,19 @@
 #endif
 
 #define WORTH_BYTES (UINT64_C(2) << 20)
+/* What was freed stays ours until then. By itself the allocator would give large pieces back at once, and the kernel
+ * would have to clear new pages for the next large message: that costs more than to copy it. */
+#define KEPT_BYTES (32 << 20)
 #define DELAY_NS UINT64_C(1000000000) /* no more often than that, and not in the middle of a burst */
 
 void memory_init(struct memory *memory) {
         *memory = (struct memory){.due_ns = UINT64_MAX};
+#ifdef __GLIBC__
+        mallopt(M_MMAP_THRESHOLD, KEPT_BYTES);
+        mallopt(M_TRIM_THRESHOLD, 2 * KEPT_BYTES);
+        /* Else small pieces are collected and put together all at once, in the midst of somebody's turn. */
+        mallopt(M_MXFAST, 0);
+#endif
 }
 
 void memory_note(struct memory *memory, uint64_t held, bool freed, uint64_t now) {

@@ -78,7 +78,7 @@ static void tell_facts(void *user, struct core_facts *ret) {
 /* ---- connections ---- */
 
 /* What the kernel attests about the other end. Returns 0 or -errno. */
-static int attest(const struct server *server, int fd, const struct listener *listener, struct core_origin *origin) {
+static int attest(int fd, const struct listener *listener, struct core_origin *origin) {
         struct rml_creds creds;
         if (!listener->local)
                 return rml_wire_tcp(fd);
@@ -91,10 +91,6 @@ static int attest(const struct server *server, int fd, const struct listener *li
         origin->pid = (uint32_t)creds.pid;
         for (unsigned i = 0; i < creds.group_count && i < CORE_GROUPS_MAX; i++)
                 origin->groups[origin->group_count++] = creds.groups[i];
-        /* Only a wish, which costs nothing until it is used. Not for other users, whose unread bytes would lie in the
-         * kernel beyond every limit of ours; and TCP sizes its own buffers better than we could. */
-        if (creds.uid == server->own_uid || creds.uid == 0)
-                rml_wire_buffers(fd, SESSION_BUFFER_BYTES);
         return 0;
 }
 
@@ -135,7 +131,7 @@ static bool on_accept(void *user, struct listener *listener, int fd, const struc
         struct core_origin origin = {.address = listener->address};
         struct core_refusal limit = {NULL, 0};
         char address[2 * LISTENER_ADDRESS_BYTES + 8], text[160], why[80];
-        int r = attest(server, fd, listener, &origin);
+        int r = attest(fd, listener, &origin);
         if (!listener->local) {
                 int n = snprintf(address, sizeof(address), "%s from ", listener->address);
                 rml_addr_from_sockaddr(from, len, address + n, sizeof(address) - (size_t)n);
@@ -219,6 +215,8 @@ static void flush(struct server *server) {
         listeners_resume(&server->bindings.listeners, server->now_ns, closed || server->refusals.dropped,
                          server->sessions.reserved);
         memory_note(&server->memory, core_held(server->core), closed, server->now_ns);
+        if (memory_deadline(&server->memory) <= server->now_ns)
+                core_trim(server->core);
         memory_expire(&server->memory, server->now_ns);
         server->refusals.dropped = false;
 }
@@ -227,7 +225,7 @@ static uint64_t next_deadline(const struct server *server) {
         const uint64_t all[] = {
                 core_deadline(server->core), server->bindings.listeners.resume_ns, refusals_deadline(&server->refusals),
                 server->sessions.starved_ns, events_deadline(&server->events),
-                memory_deadline(&server->memory),
+                memory_deadline(&server->memory), sessions_flush_later(&server->sessions) ? server->now_ns : LOOP_NEVER,
         };
         uint64_t first = LOOP_NEVER;
         for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
@@ -335,6 +333,7 @@ static int new_core(struct server *server, struct failure *failure) {
         if (!server->core ||
             sessions_init(&server->sessions, server->core, server->loop, server->limits.turn_bytes) < 0)
                 return failure_set(failure, EXIT_SYSTEM, "out of memory");
+        server->sessions.own_uid = server->own_uid;
         return 0;
 }
 

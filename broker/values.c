@@ -80,6 +80,10 @@ int value_bytes(const char *text, uint64_t *ret) {
 }
 
 int value_time(const char *text, uint64_t *ret_ns) {
+        if (strcmp(text, "off") == 0) {
+                *ret_ns = 0;
+                return 0;
+        }
         return with_unit(text, time_units, UNITS(time_units), ret_ns);
 }
 

@@ -13,7 +13,7 @@
 int value_count(const char *text, uint64_t *ret);
 /* Digits and K, M or G (1024s); without one, bytes. */
 int value_bytes(const char *text, uint64_t *ret);
-/* Digits and us, ms, s, min or h, as nanoseconds; 0 needs no unit. */
+/* Digits and us, ms, s, min or h, as nanoseconds; 0 needs no unit, and is `off`, too. */
 int value_time(const char *text, uint64_t *ret_ns);
 /* yes, no, true, false, on, off, 1, 0. */
 int value_bool(const char *text, bool *ret);

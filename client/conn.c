@@ -29,28 +29,22 @@ static const volatile uint32_t *alive_new(void) {
         return page;
 }
 
+bool rml_alive_anywhere(const ramal_conn *conn) {
+        return conn->pid == getpid();
+}
+
+/* Asking the system costs less than the page, for a connection of which little is asked. */
+bool rml_alive_slow(const ramal_conn *conn) {
+        if (!rml_alive_anywhere(conn))
+                return false;
+        if (++conn->self->asked == RML_ASKED_OFTEN)
+                conn->self->alive = alive_new();
+        return true;
+}
+
 static void alive_free(const volatile uint32_t *page) {
         if (page)
                 munmap((void *)(uintptr_t)page, (size_t)sysconf(_SC_PAGESIZE));
-}
-
-bool rml_alive(const ramal_conn *conn) {
-        return conn->alive ? *conn->alive != 0 : conn->pid == getpid();
-}
-
-int rml_usable(const ramal_conn *conn) {
-        if (!rml_alive(conn))
-                return -ECHILD;
-        return conn->closed || conn->state == RAMAL_CLOSED ? -ESHUTDOWN : 0;
-}
-
-void rml_callback_begin(ramal_conn *conn) {
-        conn->in_callback = true;
-        conn->ran++;
-}
-
-void rml_callback_end(ramal_conn *conn) {
-        conn->in_callback = false;
 }
 
 void rml_set_state(ramal_conn *conn, ramal_state state, const ramal_error *error, uint64_t unconfirmed) {
@@ -87,6 +81,16 @@ static uint64_t span_or(uint64_t given, uint64_t otherwise) {
         return given ? rml_min64(given, RML_SPAN_NS_MAX) : otherwise;
 }
 
+static int take_spin(ramal_conn *conn, bool never, ramal_error *err) {
+        const char *text = rml_wire_environment("RAMAL_SPIN");
+        uint64_t budget = RML_SPIN_NS_DEFAULT;
+
+        if (text && rml_spin_parse(text, &budget) < 0)
+                return rml_error(err, -EINVAL, "RAMAL_SPIN=%.40s: say off, or a time like 50us, at most 100ms", text);
+        rml_spin_init(&conn->spin, never ? 0 : budget);
+        return 0;
+}
+
 static int take_options(ramal_conn *conn, const ramal_options *given, ramal_error *err) {
         ramal_options options;
         bool failed = false;
@@ -114,13 +118,12 @@ static int take_options(ramal_conn *conn, const ramal_options *given, ramal_erro
         conn->backoff_max = span_or(options.backoff_max_ns, 5 * RML_NS_PER_S);
         conn->no_reconnect = options.no_reconnect;
         conn->wait_broker = options.wait_broker;
-        conn->no_spin = options.no_spin;
         conn->inspect = options.inspect;
         conn->on_state = options.on_state;
         conn->on_refused = options.on_refused;
         conn->on_writable = options.on_writable;
         conn->user = options.user;
-        return 0;
+        return take_spin(conn, options.no_spin, err);
 }
 
 static ramal_conn *conn_new(void) {
@@ -134,14 +137,13 @@ static ramal_conn *conn_new(void) {
         conn->phase = RML_PHASE_IDLE;
         conn->state = RAMAL_CONNECTING;
         conn->timer_at = conn->confirm_at = conn->probe_at = conn->timer_armed = RAMAL_NEVER;
-        conn->in_room = RML_IN_BYTES;
+        conn->in_room = RML_IN_BYTES_FEW;
         conn->in = malloc(conn->in_room);
         if (!conn->in) {
                 free(conn);
                 return NULL;
         }
         conn->payload_max = RML_PAYLOAD_BYTES_DEFAULT;
-        conn->alive = alive_new();
         rml_framer_init(&conn->framer, RML_CONTROL_BYTES_MAX);
         rml_table_init(&conn->pending);
         rml_table_init(&conn->sids);
@@ -202,6 +204,7 @@ bool rml_leave(ramal_conn *conn) {
 
         if (--conn->busy > 0)
                 return open;
+        conn->spin_since = 0; /* it waited for nothing any more */
         if (open)
                 rml_io_settle(conn);
         else
@@ -269,7 +272,7 @@ static void say_goodbye(ramal_conn *conn) {
         if (rml_out_control(conn, RML_BYE, rml_ask(conn, &answer.pending, RML_ASK_BYE), &bye.base) == 0) {
                 while (answer.result > 0 && !conn->broken && !conn->out_dead && ramal_now() < until) {
                         rml_out_send(conn);
-                        if (!rml_read_quietly(conn))
+                        if (conn->sock_empty || !rml_read_quietly(conn))
                                 rml_io_sleep(conn, until);
                         rml_stash_clear(conn);
                 }

@@ -63,9 +63,10 @@ struct rml_post {
 
 struct ramal_conn {
         ramal_conn *self;               /* where a const pointer must note something */
-        const volatile uint32_t *alive; /* a page that fork() wipes; NULL: the kernel cannot, compare pid */
+        const volatile uint32_t *alive; /* a page that fork() wipes; NULL: none (yet): compare pid */
         pid_t pid;
-        unsigned busy; /* public functions under way that need the memory afterwards */
+        unsigned asked; /* so often whose it is, without that page */
+        unsigned busy;  /* public functions under way that need the memory afterwards */
         bool in_callback, closed, quiet, foreign;
 
         /* options */
@@ -73,7 +74,7 @@ struct ramal_conn {
         ramal_bus bus;
         size_t out_max;
         uint64_t connect_timeout, backoff_min, backoff_max;
-        bool no_reconnect, wait_broker, no_spin, inspect;
+        bool no_reconnect, wait_broker, inspect;
         ramal_state_fn on_state;
         ramal_refused_fn on_refused;
         ramal_conn_fn on_writable;
@@ -82,13 +83,16 @@ struct ramal_conn {
         /* descriptors */
         int epoll, timer, event, sock;
         uint32_t sock_events; /* as registered with epoll */
+        bool wider;           /* the socket may be given room for more, once it is full */
         uint64_t timer_armed; /* as set in the timerfd */
         atomic_bool woken;    /* the eventfd is, or is about to be, readable */
         _Atomic(struct rml_post *) posts;
         atomic_bool stopping;
         atomic_int stop_status;
-        bool spin;
-        unsigned short_sleeps;
+        struct rml_spin spin;
+        uint64_t spin_since; /* it is under way; 0: none is */
+        unsigned spin_yields;
+        bool sock_empty; /* the last look took all that there was: who waits need not look again before */
 
         /* where to */
         struct rml_target targets[RML_TARGETS_MAX];
@@ -111,7 +115,8 @@ struct ramal_conn {
         /* in */
         struct rml_framer framer;
         uint8_t *in, *in_nested;
-        size_t in_room;
+        size_t in_room;        /* of `in`: RML_IN_BYTES_FEW, RML_IN_BYTES or RML_IN_BYTES_BIG */
+        bool in_filled;        /* by the last recv */
         struct rml_span input; /* what is left of the last recv */
         struct rml_list stash;
         uint64_t arrived;  /* when the frame that is looked at was read, where it was put aside since; else 0 */
@@ -152,15 +157,29 @@ struct ramal_conn {
 };
 
 /* conn.c */
-bool rml_alive(const ramal_conn *);
+bool rml_alive_slow(const ramal_conn *);
+bool rml_alive_anywhere(const ramal_conn *); /* for other threads and signal handlers */
+/* Not carried over fork()? */
+static inline bool rml_alive(const ramal_conn *conn) {
+        return conn->alive ? *conn->alive != 0 : rml_alive_slow(conn);
+}
 /* 0, or -ECHILD / -ESHUTDOWN: the first line of every public function. */
-int rml_usable(const ramal_conn *);
+static inline int rml_usable(const ramal_conn *conn) {
+        if (!rml_alive(conn))
+                return -ECHILD;
+        return conn->closed || conn->state == RAMAL_CLOSED ? -ESHUTDOWN : 0;
+}
 void rml_enter(ramal_conn *);
 /* Returns false when the connection was closed meanwhile, and is freed now. */
 bool rml_leave(ramal_conn *);
 void rml_set_state(ramal_conn *, ramal_state, const ramal_error *, uint64_t unconfirmed);
-void rml_callback_begin(ramal_conn *);
-void rml_callback_end(ramal_conn *);
+static inline void rml_callback_begin(ramal_conn *conn) {
+        conn->in_callback = true;
+        conn->ran++;
+}
+static inline void rml_callback_end(ramal_conn *conn) {
+        conn->in_callback = false;
+}
 
 /* error.c */
 int rml_error(ramal_error *err, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
@@ -178,8 +197,10 @@ void rml_io_arm(ramal_conn *);    /* for foreign loops: epoll's interest and the
 void rml_io_settle(ramal_conn *); /* and readable, where a turn has something to do */
 void rml_io_take_wake(ramal_conn *);
 void rml_wake(ramal_conn *);
-/* Sleeps until input, room for output, a wake-up or the deadline. May yield the processor first. */
+/* Sleeps until input, room for output, a wake-up or the deadline; or, where that pays off, only yields the processor:
+ * the caller looks again in any case. */
 void rml_io_sleep(ramal_conn *, uint64_t deadline);
+void rml_io_found(ramal_conn *); /* input came: if it was while spinning, that was worth it */
 uint64_t rml_next_deadline(const ramal_conn *);
 
 /* out.c */
@@ -199,7 +220,7 @@ void rml_out_clear(ramal_conn *);
 struct rml_letter {
         enum rml_kind kind;
         uint64_t id;
-        struct rml_hop hop;
+        const struct rml_hop *hop; /* NULL: there is nothing in it */
         struct rml_span subject, type, payload;
         const ramal_header *headers;
         size_t header_count;
@@ -301,7 +322,10 @@ int rml_sub_new(ramal_conn *, const ramal_interest *, bool name, bool serve, ram
 int rml_sub_start(ramal_sub *, ramal_sub **ret);
 void rml_sub_ask(ramal_sub *);
 void rml_sub_unsubscribe(ramal_sub *);
-ramal_sub *rml_sub_find(ramal_conn *, uint64_t sid);
+ramal_sub *rml_sub_find_slow(ramal_conn *, uint64_t sid);
+static inline ramal_sub *rml_sub_find(ramal_conn *conn, uint64_t sid) {
+        return conn->recent && conn->recent->sid == sid ? conn->recent : rml_sub_find_slow(conn, sid);
+}
 void rml_sub_set_state(ramal_sub *, ramal_sub_state, uint64_t queued, ramal_why, const ramal_error *);
 void rml_sub_tell(ramal_sub *);
 void rml_sub_subscribed(ramal_conn *, ramal_sub *, const Ramal__V1__Subscribed *);

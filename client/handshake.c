@@ -136,7 +136,7 @@ static int check_server(ramal_conn *conn, char *why, size_t size) {
         struct stat st;
         char path[sizeof(addr->path)];
 
-        int r = rml_wire_creds(conn->sock, &creds);
+        int r = rml_wire_user(conn->sock, &creds);
         if (r < 0) {
                 snprintf(why, size, "the kernel does not say whose socket it is");
                 return r;
@@ -194,7 +194,7 @@ static void try_targets(ramal_conn *conn) {
         for (; conn->target < conn->target_count; conn->target++) {
                 struct rml_target *target = target_of(conn);
                 char buf[32];
-                int fd = rml_wire_socket(target->endpoint.family, RML_SOCKET_BUFFER_BYTES), r = fd;
+                int fd = rml_wire_socket(target->endpoint.family), r = fd;
 
                 if (fd >= 0)
                         r = connect(fd, (const struct sockaddr *)&target->endpoint.sockaddr, target->endpoint.len) < 0

@@ -155,22 +155,14 @@ static enum rml_took take_control(ramal_conn *conn, const struct rml_control *co
         }
 }
 
-enum rml_took rml_frame(ramal_conn *conn, const struct rml_raw *raw, bool nested) {
+/* All that is no message. */
+static enum rml_took take_other(ramal_conn *conn, const struct rml_frame *frame, bool nested) {
         struct rml_fault fault = {0, ""};
         struct rml_control control = {.id = 0};
-        struct rml_frame frame;
 
-        if (rml_scan_frame((struct rml_span){raw->data, raw->len}, &frame, &fault) < 0) {
-                rml_protocol_error(conn, fault.reason);
+        if (!rml_control_descriptor(frame->kind))
                 return RML_TOOK;
-        }
-        if (frame.kind == RML_DELIVER && conn->phase == RML_PHASE_UP)
-                return rml_deliver(conn, &frame, raw, nested);
-        if (frame.kind == RML_REPLY && conn->phase == RML_PHASE_UP)
-                return rml_reply(conn, &frame, raw, nested);
-        if (!rml_control_descriptor(frame.kind))
-                return RML_TOOK;
-        int r = rml_control_unpack(&frame, &control, &fault);
+        int r = rml_control_unpack(frame, &control, &fault);
         if (r < 0) {
                 if (r == -ENOMEM)
                         rml_starved(conn, "for a frame");
@@ -185,6 +177,21 @@ enum rml_took rml_frame(ramal_conn *conn, const struct rml_raw *raw, bool nested
                 rml_handshake_frame(conn, &control);
         rml_control_free(&control);
         return took;
+}
+
+enum rml_took rml_frame(ramal_conn *conn, const struct rml_raw *raw, bool nested) {
+        struct rml_fault fault;
+        struct rml_frame frame;
+
+        if (rml_scan_frame((struct rml_span){raw->data, raw->len}, &frame, &fault) < 0) {
+                rml_protocol_error(conn, fault.reason);
+                return RML_TOOK;
+        }
+        if (frame.kind == RML_DELIVER && conn->phase == RML_PHASE_UP)
+                return rml_deliver(conn, &frame, raw, nested);
+        if (frame.kind == RML_REPLY && conn->phase == RML_PHASE_UP)
+                return rml_reply(conn, &frame, raw, nested);
+        return take_other(conn, &frame, nested);
 }
 
 /* Keeps a frame for the next turn. */
@@ -229,7 +236,7 @@ static void framing_error(ramal_conn *conn, int code) {
 void rml_frames(ramal_conn *conn, bool nested) {
         struct rml_raw raw;
 
-        while (conn->input.len > 0 && !conn->closed && !conn->broken) {
+        while ((conn->input.len > 0 || rml_framer_whole(&conn->framer)) && !conn->closed && !conn->broken) {
                 if (!nested && (conn->ran >= conn->budget || !rml_list_empty(&conn->stash)))
                         return;
                 /* A callback may read on (nested) and come back with conn->input used up. */
@@ -245,5 +252,8 @@ void rml_frames(ramal_conn *conn, bool nested) {
                         put_aside(conn, &raw);
                 rml_blob_unref(blob);
         }
-        conn->input.len = 0; /* after an error, or closed */
+        /* All of it is used, or there was an error, or the connection is closed: nobody wants the rest. */
+        conn->input.len = 0;
+        if (conn->closed || conn->broken)
+                rml_framer_deinit(&conn->framer);
 }

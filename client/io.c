@@ -2,6 +2,7 @@
 /* The descriptors: the socket, and for foreign loops one epoll set with the socket, a timer and an eventfd. Our own
  * blocking functions poll the socket and the eventfd directly; so the epoll set and the timer are kept up to date only
  * once somebody has asked for ramal_conn_fd(). */
+#define _GNU_SOURCE /* sched_getaffinity */
 #include "client/conn_private.h"
 
 #include <errno.h>
@@ -46,23 +47,35 @@ static int watch(int epoll, int fd) {
 }
 
 int rml_io_init(ramal_conn *conn) {
-        conn->epoll = epoll_create1(EPOLL_CLOEXEC);
-        if (conn->epoll < 0)
-                return -errno;
-        conn->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-        if (conn->timer < 0)
-                return -errno;
         conn->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-        if (conn->event < 0)
-                return -errno;
-        int r = watch(conn->epoll, conn->timer);
-        return r < 0 ? r : watch(conn->epoll, conn->event);
+        return conn->event < 0 ? -errno : 0;
 }
 
 static void close_fd(int *fd) {
         if (*fd >= 0)
                 close(*fd);
         *fd = -1;
+}
+
+/* What a foreign loop needs. All or nothing. */
+static int init_foreign(ramal_conn *conn) {
+        int r = 0;
+
+        conn->epoll = epoll_create1(EPOLL_CLOEXEC);
+        if (conn->epoll < 0)
+                return -errno;
+        conn->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+        if (conn->timer < 0)
+                r = -errno;
+        if (r == 0)
+                r = watch(conn->epoll, conn->timer);
+        if (r == 0)
+                r = watch(conn->epoll, conn->event);
+        if (r < 0) {
+                close_fd(&conn->timer);
+                close_fd(&conn->epoll);
+        }
+        return r;
 }
 
 void rml_io_deinit(ramal_conn *conn) {
@@ -75,6 +88,7 @@ void rml_io_deinit(ramal_conn *conn) {
 void rml_io_socket(ramal_conn *conn, int fd) {
         conn->sock = fd;
         conn->sock_events = 0;
+        conn->wider = conn->targets[conn->target].addr.kind != RML_ADDR_TCP;
         rml_io_arm(conn);
 }
 
@@ -159,6 +173,9 @@ int ramal_conn_fd(const ramal_conn *conn) {
         if (!rml_alive(conn))
                 return -ECHILD;
         if (!conn->foreign) {
+                int r = init_foreign(conn->self);
+                if (r < 0)
+                        return r;
                 conn->self->foreign = true;
                 rml_io_settle(conn->self);
         }
@@ -176,41 +193,61 @@ static bool wait_for(ramal_conn *conn, uint64_t ns) {
         return ppoll(fds, 2, ns == RAMAL_NEVER ? NULL : &ts, NULL) > 0;
 }
 
-/* Yields the processor instead of sleeping while that pays off: waking an idle processor costs far more than the
- * message. */
-static bool spin(ramal_conn *conn, uint64_t start, uint64_t deadline) {
-        uint64_t until = rml_min64(deadline, start + RML_SPIN_NS);
+/* Is there one processor for us? Then nothing can come while we run, and no sleeping processor is spared: if more than
+ * the broker spins, it is only more processes to switch between. */
+static bool is_alone(void) {
+        cpu_set_t set;
 
-        do {
-                sched_yield();
-                if (wait_for(conn, 0))
-                        return true;
-        } while (ramal_now() < until);
-        /* It did not pay off. */
-        conn->spin = false;
-        conn->short_sleeps = 0;
-        return false;
+        return sched_getaffinity(0, sizeof(set), &set) == 0 && CPU_COUNT(&set) == 1;
+}
+
+/* One step of a spin, which goes over several calls: between them the caller tries the socket itself, and a wake-up is
+ * seen by its flag, so that no system call is spent on asking. Returns false when it is time to sleep. */
+static bool spin(ramal_conn *conn, uint64_t now) {
+        uint64_t budget = rml_spin_budget(&conn->spin);
+
+        if (budget == 0)
+                return false;
+        if (conn->spin_since == 0 && conn->spin.paid == 0 && is_alone()) { /* it was armed just now */
+                rml_spin_ended(&conn->spin, false, 0, 0);
+                return false;
+        }
+        if (conn->spin_since == 0) {
+                conn->spin_since = now;
+                conn->spin_yields = 0;
+        } else if (now - conn->spin_since >= budget) {
+                rml_spin_ended(&conn->spin, false, conn->spin_yields, now - conn->spin_since);
+                conn->spin_since = 0;
+                return false;
+        }
+        sched_yield();
+        conn->spin_yields++;
+        return true;
+}
+
+void rml_io_found(ramal_conn *conn) {
+        if (conn->spin_since == 0)
+                return;
+        rml_spin_ended(&conn->spin, true, conn->spin_yields, ramal_now() - conn->spin_since);
+        conn->spin_since = 0;
 }
 
 void rml_io_sleep(ramal_conn *conn, uint64_t deadline) {
         uint64_t now = ramal_now();
 
-        if (deadline <= now) {
-                wait_for(conn, 0);
-                return;
+        conn->sock_empty = false; /* unless the next look says so again */
+        while (deadline > now && spin(conn, now)) {
+                if (!wants_out(conn))
+                        return;
+                /* To try to send would only put a few bytes into a socket that is all but full. */
+                if (wait_for(conn, 0)) {
+                        rml_io_found(conn);
+                        return;
+                }
+                now = ramal_now();
         }
-        if (conn->spin && spin(conn, now, deadline))
+        if (deadline <= now)
                 return;
-        if (conn->no_spin) {
-                wait_for(conn, deadline == RAMAL_NEVER ? RAMAL_NEVER : deadline - now);
-                return;
-        }
-        now = ramal_now();
-        uint64_t left = deadline == RAMAL_NEVER ? RAMAL_NEVER : deadline > now ? deadline - now : 0;
-        bool ready = wait_for(conn, left);
-        /* One short sleep says little: traffic may be slow and regular. */
-        if (!ready || ramal_now() - now > RML_SHORT_SLEEP_NS)
-                conn->short_sleeps = 0;
-        else if (++conn->short_sleeps >= RML_SHORT_SLEEPS)
-                conn->spin = true;
+        bool woken = wait_for(conn, deadline == RAMAL_NEVER ? RAMAL_NEVER : deadline - now);
+        rml_spin_slept(&conn->spin, ramal_now() - now, woken);
 }

@@ -17,6 +17,7 @@
 #include "proto/bounds.h"
 #include "proto/resolve.h"
 #include "proto/scan.h"
+#include "proto/spin.h"
 #include "proto/status.h"
 #include "proto/subject.h"
 
@@ -24,7 +25,8 @@
 #define RML_NS_PER_S UINT64_C(1000000000)
 
 #define RML_IN_BYTES (64u << 10)      /* of one recv */
-#define RML_IN_BYTES_BIG (256u << 10) /* once a frame was longer than that */
+#define RML_IN_BYTES_BIG (256u << 10) /* for frames about as long as that */
+#define RML_IN_BYTES_FEW (4u << 10)   /* at first; and after a recv of less, hardly anything has come since */
 #define RML_BATCH_BYTES (64u << 10)   /* a batch is sent when it is that long */
 #define RML_OUT_BYTES_DEFAULT (4u << 20)
 #define RML_DIRECT_BYTES (16u << 10) /* payloads from here on are sent from where they lie */
@@ -33,14 +35,12 @@
 #define RML_STREAM_BYTES (256u << 10) /* unconfirmed replies of one call */
 #define RML_STREAM_FRAMES_MAX 65536u
 #define RML_TARGETS_MAX 8u
+#define RML_ASKED_OFTEN 32u
 #define RML_PROBE_BYTES (256u << 10) /* so many bytes of publishes, then the broker is asked whether it has them */
 #define RML_CONFIRM_NS (5 * RML_NS_PER_MS)
 #define RML_PROBE_NS (100 * RML_NS_PER_MS)
 #define RML_IDLE_NS (30 * RML_NS_PER_S) /* TCP: silence after which the broker is asked whether it is there */
 #define RML_CLOSE_NS RML_NS_PER_S
-#define RML_SPIN_NS UINT64_C(50000)
-#define RML_SHORT_SLEEP_NS UINT64_C(300000)
-#define RML_SHORT_SLEEPS 3u
 #define RML_DRAIN_NS_MAX (3600 * RML_NS_PER_S)
 #define RML_SPAN_NS_MAX (UINT64_C(1) << 62) /* RAMAL_NEVER given as a time span */
 

@@ -114,6 +114,14 @@ static int send_failed(ramal_conn *conn, int code) {
         return code == -EPIPE ? -ECONNRESET : code;
 }
 
+/* The socket is full. Returns true if it takes more now. */
+static bool widen(ramal_conn *conn) {
+        bool wider = conn->wider && rml_wire_buffer(conn->sock, RML_SOCKET_BUFFER_BYTES) == 0;
+
+        conn->wider = false;
+        return wider;
+}
+
 int rml_out_send(ramal_conn *conn) {
         struct rml_out *out = &conn->out;
 
@@ -124,13 +132,14 @@ int rml_out_send(ramal_conn *conn) {
         while (out->at < out->len) {
                 struct rml_span span = {out->bytes + out->at, out->len - out->at};
                 ssize_t n = rml_wire_send(conn->sock, &span, 1);
-                if (n == -EAGAIN || n == -ENOBUFS || n == -ENOMEM)
+                if ((n == -EAGAIN && !widen(conn)) || n == -ENOBUFS || n == -ENOMEM)
                         return 0;
-                if (n < 0)
+                if (n < 0 && n != -EAGAIN)
                         return send_failed(conn, (int)n);
-                out->at += (size_t)n;
+                if (n > 0)
+                        out->at += (size_t)n;
                 /* A short count means that the socket is full: asking again would only tell us so. */
-                if ((size_t)n < span.len)
+                if (n > 0 && (size_t)n < span.len && !widen(conn))
                         break;
         }
         if (out->at == out->len)
@@ -138,10 +147,12 @@ int rml_out_send(ramal_conn *conn) {
         return 0;
 }
 
-void rml_out_kick(ramal_conn *conn) {
-        bool batched = conn->in_callback || conn->corked > 0;
+static bool is_batched(const ramal_conn *conn) {
+        return conn->in_callback || conn->corked > 0;
+}
 
-        if (batched && rml_out_pending(conn) < RML_BATCH_BYTES)
+void rml_out_kick(ramal_conn *conn) {
+        if (is_batched(conn) && rml_out_pending(conn) < RML_BATCH_BYTES)
                 return;
         rml_out_send(conn);
         if (rml_out_pending(conn) > 0)
@@ -158,8 +169,19 @@ static size_t headers_len(const ramal_header *headers, size_t count) {
         return len;
 }
 
+static size_t field_len(size_t len) {
+        return len > 0 ? 1 + rml_varint_len(len) + len : 0;
+}
+
 /* Fields 11 to 14 and the head of 15. */
-static size_t put_tail_head(uint8_t *out, const struct rml_letter *letter) {
+static size_t tail_head_len(const struct rml_letter *letter) {
+        size_t headers = letter->header_count > 0 ? headers_len(letter->headers, letter->header_count) : 0;
+
+        return field_len(letter->subject.len) + field_len(letter->type.len) + headers + field_len(letter->payload.len) -
+               letter->payload.len;
+}
+
+static size_t put_with_headers(uint8_t *out, const struct rml_letter *letter) {
         uint8_t encoded[RML_HEADERS_BYTES_MAX + RML_HEADERS_MAX * 16];
         size_t len = 0;
 
@@ -174,8 +196,18 @@ static size_t put_tail_head(uint8_t *out, const struct rml_letter *letter) {
                                  letter->payload.len);
 }
 
-static size_t put_tail_head_plain(uint8_t *out, const struct rml_letter *letter) {
-        return rml_put_tail_head(out, letter->subject, letter->type, (struct rml_span){NULL, 0}, letter->payload.len);
+/* All of the frame but the payload's bytes; sets tail_bytes. */
+static size_t put_head(uint8_t *out, struct rml_letter *letter) {
+        static const struct rml_hop nothing = {.sid = 0};
+        const size_t tail = tail_head_len(letter) + letter->payload.len;
+
+        letter->tail_bytes = tail;
+        size_t len = letter->hop ? rml_put_head(out, letter->kind, letter->id, letter->hop, tail)
+                                 : rml_put_head_here(out, letter->kind, letter->id, &nothing, tail);
+        if (letter->header_count > 0)
+                return len + put_with_headers(out + len, letter);
+        return len + rml_put_tail_head(out + len, letter->subject, letter->type, (struct rml_span){NULL, 0},
+                                       letter->payload.len);
 }
 
 /* One that is longer than the whole is taken when nothing else waits. */
@@ -210,32 +242,53 @@ bool rml_out_writable(const ramal_conn *conn) {
         return rml_out_has_room(conn, want) && (want->room == 0 || rml_out_pending(conn) <= conn->out_max / 2);
 }
 
-/* Head and payload in one send, without a copy of the payload; what the socket did not take is copied. */
+/* Keeps what the socket did not take of a frame: its head lies at the end of the output, or is sent. */
+static int keep_rest(ramal_conn *conn, size_t head_len, struct rml_span rest, bool begun) {
+        struct rml_out *out = &conn->out;
+        bool head_sent = out->at == out->len;
+
+        if (head_sent)
+                emptied(out);
+        uint8_t *to = rml_out_reserve(conn, rest.len);
+        if (!to && begun)
+                return send_failed(conn, -ENOMEM); /* half a frame: the stream is lost */
+        if (!to) {
+                out->len -= head_len;
+                return -ENOMEM;
+        }
+        memcpy(to, rest.data, rest.len);
+        rml_out_add(conn, rest.len);
+        if (head_sent) {
+                out->boundary = out->len; /* no frame begins here */
+                out->rest_counts = true;
+        }
+        if (widen(conn))
+                rml_out_send(conn);
+        rml_io_arm(conn);
+        return 0;
+}
+
+/* What waits, the head and the payload in one send, without a copy of the payload. */
 static int send_direct(ramal_conn *conn, size_t head_len, struct rml_span payload) {
         struct rml_out *out = &conn->out;
-        struct rml_span spans[2] = {{out->bytes, head_len}, payload};
+        rml_out_add(conn, head_len);
+        size_t before = rml_out_pending(conn);
+        struct rml_span spans[2] = {{out->bytes + out->at, before}, payload};
         ssize_t n = rml_wire_send(conn->sock, spans, 2);
         size_t sent = n > 0 ? (size_t)n : 0;
 
-        if (n < 0 && n != -EAGAIN && n != -ENOBUFS && n != -ENOMEM)
+        if (n < 0 && n != -EAGAIN && n != -ENOBUFS && n != -ENOMEM) {
+                out->len -= head_len; /* it was not taken: nobody counts it as unsent */
                 return send_failed(conn, (int)n);
-        if (sent == head_len + payload.len)
+        }
+        if (sent == before + payload.len) {
+                emptied(out);
                 return 0;
-        size_t head_left = sent < head_len ? head_len - sent : 0;
-        size_t body_sent = sent > head_len ? sent - head_len : 0;
-        size_t body_left = payload.len - body_sent;
-        if (head_left > 0)
-                memmove(out->bytes, out->bytes + sent, head_left);
-        uint8_t *to = rml_out_reserve(conn, head_left + body_left);
-        if (!to)
-                return sent > 0 ? send_failed(conn, -ENOMEM) : -ENOMEM; /* half a frame: the stream is lost */
-        memcpy(to + head_left, payload.data + body_sent, body_left);
-        /* Nothing of it sent: a whole frame begins here; else only its rest. */
-        out->boundary = sent > 0 ? head_left + body_left : 0;
-        out->rest_counts = true;
-        rml_out_add(conn, head_left + body_left);
-        rml_io_arm(conn);
-        return 0;
+        }
+        size_t body_sent = sent > before ? sent - before : 0;
+        struct rml_span rest = {payload.data + body_sent, payload.len - body_sent};
+        out->at += sent - body_sent;
+        return keep_rest(conn, head_len, rest, sent > before - head_len);
 }
 
 /* Sets frame_bytes. Is there publish credit for it? */
@@ -258,8 +311,9 @@ int rml_out_letter(ramal_conn *conn, struct rml_letter *letter) {
         if (letter->payload.len > conn->payload_max)
                 return -EMSGSIZE;
 
-        size_t head_max = RML_HEAD_BYTES_MAX + RML_TAIL_HEAD_BYTES_MAX + letter->hop.text.len + letter->subject.len +
-                          letter->type.len + letter->hop.key.len;
+        size_t head_max = RML_HEAD_BYTES_MAX + RML_TAIL_HEAD_BYTES_MAX + letter->subject.len + letter->type.len;
+        if (letter->hop)
+                head_max += letter->hop->text.len + letter->hop->key.len;
         if (letter->header_count > 0)
                 head_max += headers_len(letter->headers, letter->header_count);
         if (letter->want && !has_room(conn, head_max + letter->payload.len)) {
@@ -267,26 +321,13 @@ int rml_out_letter(ramal_conn *conn, struct rml_letter *letter) {
                         letter->want->room = head_max + letter->payload.len;
                 return -EAGAIN;
         }
-        bool direct = letter->payload.len >= RML_DIRECT_BYTES && !conn->in_callback && conn->corked == 0 &&
-                      rml_out_pending(conn) == 0;
+        bool direct = letter->payload.len >= RML_DIRECT_BYTES &&
+                      (!is_batched(conn) || rml_out_pending(conn) + letter->payload.len >= RML_BATCH_BYTES);
         uint8_t *to = rml_out_reserve(conn, head_max + (direct ? 0 : letter->payload.len));
         if (!to)
                 return -ENOMEM;
 
-        /* The head's length depends on the tail's, so the tail's head is written first, behind room for it. */
-        uint8_t small[RML_TAIL_HEAD_BYTES_MAX + 2 * 256];
-        bool plain = letter->header_count == 0 && letter->subject.len + letter->type.len <= 512;
-        uint8_t *tail = plain ? small : malloc(head_max);
-        if (!tail)
-                return -ENOMEM;
-        size_t tail_len = plain ? put_tail_head_plain(tail, letter) : put_tail_head(tail, letter);
-        letter->tail_bytes = tail_len + letter->payload.len;
-        size_t len = rml_put_head(to, letter->kind, letter->id, &letter->hop, letter->tail_bytes);
-        memcpy(to + len, tail, tail_len);
-        len += tail_len;
-        if (!plain)
-                free(tail);
-
+        size_t len = put_head(to, letter);
         int r = check_credit(conn, letter, len);
         if (r < 0)
                 return r;

@@ -98,9 +98,10 @@ int ramal_publish(ramal_conn *conn, const char *subject, const void *data, size_
 /* receipt: NULL: none is asked for.  want: gets what is needed with -EAGAIN. */
 static int publish(ramal_conn *conn, const char *subject, struct rml_span payload, const ramal_publish_options *options,
                    struct rml_receipt *receipt, struct rml_want *want) {
+        struct rml_hop hop = {.key = rml_span_text(options->key)};
         struct rml_letter letter = {
                 .kind = RML_PUBLISH,
-                .hop.key = rml_span_text(options->key),
+                .hop = &hop,
                 .type = rml_span_text(options->type),
                 .payload = payload,
                 .headers = options->headers,
@@ -119,12 +120,12 @@ static int publish(ramal_conn *conn, const char *subject, struct rml_span payloa
                 uint64_t now = ramal_now();
                 if (options->expires <= now)
                         return -ETIMEDOUT;
-                letter.hop.time_left_us = rml_time_left_us(options->expires, now);
+                hop.time_left_us = rml_time_left_us(options->expires, now);
         }
         letter.subject.data = (const uint8_t *)subject;
         if (receipt) {
                 letter.id = rml_ask(conn, &receipt->pending, RML_ASK_RECEIPT);
-                letter.hop.flags = RAMAL__V1__DATA_FLAG__DATA_FLAG_RECEIPT;
+                hop.flags = RAMAL__V1__DATA_FLAG__DATA_FLAG_RECEIPT;
         }
         r = rml_out_letter(conn, &letter);
         if (r < 0) {
@@ -220,13 +221,14 @@ static int wait_room(ramal_conn *conn, const struct rml_want *want, uint64_t dea
 int ramal_publish_block(ramal_conn *conn, const char *subject, const void *data, size_t len,
                         const ramal_publish_options *given, uint64_t deadline, ramal_error *err) {
         ramal_publish_options options;
-        ramal_error why = {.code = 0};
+        ramal_error why; /* its message is written only with a code */
         int r = rml_usable(conn);
 
         if (r == 0)
                 r = RML_TAKE_OPTIONS(conn, &options, given);
         if (r < 0)
                 return rml_error_subject(conn, err, r, subject);
+        why.code = 0;
         const struct rml_want *outer = conn->blocked;
         struct rml_want want = {0, 0};
         rml_enter(conn);

@@ -39,7 +39,13 @@ static void send_cancel(ramal_conn *conn, const ramal_call *call) {
 
 static int start(ramal_conn *conn, const char *subject, struct rml_span payload, const ramal_request_options *given,
                  uint64_t deadline, bool limited, ramal_call **ret) {
-        struct rml_letter letter = {.kind = RML_CALL, .payload = payload, .want = limited ? &conn->wants : NULL};
+        struct rml_hop hop = {.stream_credit = RML_STREAM_BYTES};
+        struct rml_letter letter = {
+                .kind = RML_CALL,
+                .hop = &hop,
+                .payload = payload,
+                .want = limited ? &conn->wants : NULL,
+        };
         ramal_request_options options;
         int r = rml_usable(conn);
 
@@ -51,7 +57,7 @@ static int start(ramal_conn *conn, const char *subject, struct rml_span payload,
                 r = rml_check_envelope(conn, options.type, options.headers, options.header_count);
                 if (r == 0)
                         r = rml_check_key(conn, options.key);
-                letter.hop.key = rml_span_text(options.key);
+                hop.key = rml_span_text(options.key);
                 letter.type = rml_span_text(options.type);
                 letter.headers = options.headers;
                 letter.header_count = options.header_count;
@@ -70,8 +76,7 @@ static int start(ramal_conn *conn, const char *subject, struct rml_span payload,
         call->conn = conn;
         rml_list_init(&call->items);
         letter.subject.data = (const uint8_t *)subject;
-        letter.hop.time_left_us = rml_time_left_us(deadline, now);
-        letter.hop.stream_credit = RML_STREAM_BYTES;
+        hop.time_left_us = rml_time_left_us(deadline, now);
         letter.id = call->confirm.call = rml_ask(conn, &call->pending, RML_ASK_CALL);
         call->confirm.bytes_max = RML_STREAM_BYTES;
         call->confirm.soon = true;

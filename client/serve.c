@@ -167,11 +167,9 @@ static int grow_sizes(ramal_req *req) {
 /* ---- answering ---- */
 
 static int send_failure(ramal_conn *conn, uint64_t token, uint32_t code, const char *text) {
-        struct rml_letter letter = {.kind = RML_REPLY};
+        struct rml_hop hop = {.token = token, .code = code ? code : 1, .text = rml_span_of(text)};
+        struct rml_letter letter = {.kind = RML_REPLY, .hop = &hop};
 
-        letter.hop.token = token;
-        letter.hop.code = code ? code : 1;
-        letter.hop.text = rml_span_of(text);
         int r = rml_out_letter(conn, &letter);
         if (r == -ENOMEM)
                 rml_starved(conn, "to answer a request");
@@ -204,7 +202,8 @@ static size_t size_of(const struct rml_letter *letter) {
 }
 
 static int reply(ramal_req *req, const void *data, size_t len, const ramal_reply_options *given, bool more) {
-        struct rml_letter letter = {.kind = RML_REPLY, .payload = {data, len}};
+        struct rml_hop hop = {.token = req->token};
+        struct rml_letter letter = {.kind = RML_REPLY, .hop = &hop, .payload = {data, len}};
         ramal_reply_options options;
         int r = answerable(req);
 
@@ -220,7 +219,6 @@ static int reply(ramal_req *req, const void *data, size_t len, const ramal_reply
                 letter.headers = options.headers;
                 letter.header_count = options.header_count;
         }
-        letter.hop.token = req->token;
         if (!more)
                 return rml_out_letter(req->conn, &letter);
 
@@ -233,7 +231,7 @@ static int reply(ramal_req *req, const void *data, size_t len, const ramal_reply
         r = grow_sizes(req);
         if (r < 0)
                 return r;
-        letter.hop.flags = RAMAL__V1__DATA_FLAG__DATA_FLAG_MORE;
+        hop.flags = RAMAL__V1__DATA_FLAG__DATA_FLAG_MORE;
         r = rml_out_letter(req->conn, &letter);
         if (r < 0)
                 return r == -ENOTCONN ? -ECONNRESET : r;

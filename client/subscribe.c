@@ -12,9 +12,7 @@ static uint64_t hash_sid(uint64_t sid) {
         return sid * UINT64_C(0x9e3779b97f4a7c15);
 }
 
-ramal_sub *rml_sub_find(ramal_conn *conn, uint64_t sid) {
-        if (conn->recent && conn->recent->sid == sid)
-                return conn->recent;
+ramal_sub *rml_sub_find_slow(ramal_conn *conn, uint64_t sid) {
         struct rml_table_node *node = rml_table_find(&conn->sids, hash_sid(sid));
         for (; node; node = rml_table_find_next(node)) {
                 ramal_sub *sub = rml_container_of(node, ramal_sub, node);

@@ -11,9 +11,10 @@
 #include "proto/wire.h"
 
 bool rml_has_work(const ramal_conn *conn) {
-        return conn->input.len > 0 || !rml_list_empty(&conn->stash) || !rml_list_empty(&conn->changed) ||
-               !rml_list_empty(&conn->reqs_due) || conn->broken || conn->out_dead || conn->unheard_error ||
-               rml_out_writable(conn) || atomic_load_explicit(&conn->posts, memory_order_relaxed) ||
+        return conn->input.len > 0 || rml_framer_whole(&conn->framer) || !rml_list_empty(&conn->stash) ||
+               !rml_list_empty(&conn->changed) || !rml_list_empty(&conn->reqs_due) || conn->broken || conn->out_dead ||
+               conn->unheard_error || rml_out_writable(conn) ||
+               atomic_load_explicit(&conn->posts, memory_order_relaxed) ||
                conn->state == RAMAL_CLOSED; /* as the end of a file: whoever looks, is told */
 }
 
@@ -45,7 +46,7 @@ static void run_posts(ramal_conn *conn) {
 }
 
 int ramal_post(ramal_conn *conn, ramal_conn_fn fn, void *user) {
-        if (!rml_alive(conn))
+        if (!rml_alive_anywhere(conn))
                 return -ECHILD;
         struct rml_post *post = malloc(sizeof(*post));
         if (!post)
@@ -59,20 +60,31 @@ int ramal_post(ramal_conn *conn, ramal_conn_fn fn, void *user) {
 }
 
 void ramal_stop(ramal_conn *conn, int status) {
-        if (!rml_alive(conn))
+        if (!rml_alive_anywhere(conn))
                 return;
         atomic_store(&conn->stop_status, status);
         atomic_store(&conn->stopping, true);
         rml_wake(conn);
 }
 
-/* One recv. */
+/* Is there nothing left of the last recv? */
+static bool used_up(const ramal_conn *conn) {
+        return conn->input.len == 0 && !rml_framer_whole(&conn->framer);
+}
+
+/* One recv. The rest of a long frame goes straight to where it will stay. */
 static bool receive(ramal_conn *conn, uint8_t *buffer, size_t room) {
-        if (conn->sock < 0 || conn->phase < RML_PHASE_HELLO || conn->broken || conn->input.len > 0)
+        if (conn->sock < 0 || conn->phase < RML_PHASE_HELLO || conn->broken || !used_up(conn))
                 return false;
-        ssize_t n = rml_wire_recv(conn->sock, buffer, room);
+        uint8_t *place = rml_framer_room(&conn->framer, &room);
+        ssize_t n = rml_wire_recv(conn->sock, place ? place : buffer, room);
+        conn->sock_empty = n == -EAGAIN || (n > 0 && n < (ssize_t)RML_IN_BYTES_FEW && (size_t)n < room);
         if (n > 0) {
-                conn->input = (struct rml_span){buffer, (size_t)n};
+                rml_io_found(conn);
+                if (place)
+                        rml_framer_filled(&conn->framer, (size_t)n);
+                else
+                        conn->input = (struct rml_span){buffer, (size_t)n};
                 conn->received = true;
                 if (conn->targets[conn->target].addr.kind == RML_ADDR_TCP)
                         conn->heard_at = ramal_now();
@@ -87,20 +99,34 @@ static bool receive(ramal_conn *conn, uint8_t *buffer, size_t room) {
         return false;
 }
 
-static bool receive_in_turn(ramal_conn *conn) {
-        if (conn->input.len == 0 && rml_framer_pending(&conn->framer) > RML_IN_BYTES &&
-            conn->in_room < RML_IN_BYTES_BIG) {
-                uint8_t *bigger = realloc(conn->in, RML_IN_BYTES_BIG);
-                if (bigger) {
-                        conn->in = bigger;
-                        conn->in_room = RML_IN_BYTES_BIG;
-                }
-        }
-        return receive(conn, conn->in, conn->in_room);
+/* How large the first buffer should be. It is small until that was too little: most connections are idle most of the
+ * time. Frames about as long as it is would all be cut, and copied; much longer ones find their place by themselves. */
+static size_t fitting_room(const ramal_conn *conn) {
+        const struct rml_span none = {NULL, 0};
+        size_t frame = rml_framer_pending(&conn->framer) > 0 ? rml_framer_declared(&conn->framer, &none) : 0;
+
+        if (frame > RML_IN_BYTES / 2 && frame <= 3 * RML_IN_BYTES)
+                return RML_IN_BYTES_BIG;
+        return conn->in_filled && conn->in_room < RML_IN_BYTES ? RML_IN_BYTES : conn->in_room;
 }
 
-/* Into another buffer, which is used up when it returns: the message that the callback has lies in the first. Without
- * memory for it a little at a time; what was left in the socket would wake us for ever. */
+static bool receive_first(ramal_conn *conn) {
+        size_t room = fitting_room(conn);
+
+        if (room > conn->in_room && used_up(conn)) {
+                uint8_t *bigger = realloc(conn->in, room);
+                if (bigger) {
+                        conn->in = bigger;
+                        conn->in_room = room;
+                }
+        }
+        bool any = receive(conn, conn->in, conn->in_room);
+        conn->in_filled = any && conn->input.len == conn->in_room;
+        return any;
+}
+
+/* What it reads is used up when it returns. In a callback it reads into another buffer: the message that the callback
+ * has lies in the first. Without memory for it a little at a time; what was left in the socket would wake us for ever. */
 bool rml_read_quietly(ramal_conn *conn) {
         bool outer = conn->in_callback;
         uint64_t arrived = conn->arrived;
@@ -109,11 +135,13 @@ bool rml_read_quietly(ramal_conn *conn) {
         conn->arrived = 0;
         conn->in_callback = true; /* whatever comes runs nothing */
         rml_io_take_wake(conn);   /* what was posted waits for the next turn; the descriptor must not keep us awake */
-        bool any = conn->input.len > 0;
+        bool any = !used_up(conn);
         rml_frames(conn, true); /* what the callback's own turn had not come to */
-        if (!conn->in_nested)
+        if (outer && !conn->in_nested)
                 conn->in_nested = malloc(RML_IN_BYTES);
-        if (conn->in_nested)
+        if (!outer)
+                any = receive_first(conn) || any;
+        else if (conn->in_nested)
                 any = receive(conn, conn->in_nested, RML_IN_BYTES) || any;
         else
                 any = receive(conn, spare, sizeof(spare)) || any;
@@ -146,7 +174,7 @@ static void run_stash(ramal_conn *conn) {
 }
 
 static bool emptied(const ramal_conn *conn) {
-        return conn->input.len == 0 && rml_list_empty(&conn->stash);
+        return used_up(conn) && rml_list_empty(&conn->stash);
 }
 
 static void due(ramal_conn *conn) {
@@ -196,7 +224,7 @@ int rml_turn(ramal_conn *conn, unsigned budget) {
         run_stash(conn);
         if (!conn->closed && rml_list_empty(&conn->stash))
                 rml_frames(conn, false);
-        if (!conn->closed && emptied(conn) && conn->ran < conn->budget && receive_in_turn(conn))
+        if (!conn->closed && emptied(conn) && conn->ran < conn->budget && receive_first(conn))
                 rml_frames(conn, false);
         if (!conn->closed && conn->broken && emptied(conn))
                 rml_lost(conn);
@@ -242,6 +270,12 @@ int ramal_dispatch(ramal_conn *conn, unsigned budget) {
         return rml_leave(conn) ? r : -ESHUTDOWN;
 }
 
+/* Before somebody waits: is there nothing that a turn could do now? Then it is a system call less to sleep first. */
+static bool is_idle(const ramal_conn *conn) {
+        return conn->sock_empty && rml_out_pending(conn) == 0 && rml_list_empty(&conn->confirm_now) &&
+               !rml_has_work(conn);
+}
+
 int rml_block_for(ramal_conn *conn, uint64_t deadline, const struct rml_want *want) {
         bool progress;
 
@@ -261,6 +295,8 @@ int rml_block_for(ramal_conn *conn, uint64_t deadline, const struct rml_want *wa
                         rml_out_send(conn);
                 }
         } else {
+                if (is_idle(conn) && !(want && rml_out_has_room(conn, want)))
+                        rml_io_sleep(conn, rml_min64(deadline, rml_next_deadline(conn)));
                 int r = rml_turn(conn, 0);
                 if (r < 0)
                         return r;
@@ -292,6 +328,8 @@ int ramal_wait(ramal_conn *conn, uint64_t deadline) {
                         r = -EINTR;
                         break;
                 }
+                if (is_idle(conn))
+                        rml_io_sleep(conn, rml_min64(deadline, rml_next_deadline(conn)));
                 r = rml_turn(conn, 0);
                 if (!conn->closed && conn->unheard_error)
                         r = take_unheard(conn);

@@ -5,11 +5,12 @@
 
 #include "scan.h"
 
-/* A control message that was taken apart. Valid until rml_control_free(). */
+/* A control message that was taken apart. Valid until rml_control_free(), and where it is: not to be copied. */
 struct rml_control {
         enum rml_kind kind;
         uint64_t id;
         ProtobufCMessage *message; /* of the kind's type: cast it, e.g. (Ramal__V1__Hello *) */
+        Ramal__V1__Credit credit;  /* most often it is this one */
 };
 
 /* The descriptor of a kind's message, NULL if the kind is unknown or a data kind. */

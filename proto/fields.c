@@ -35,18 +35,19 @@ int rml_fields_varint(struct rml_fields *fields, uint64_t *ret) {
         return rml_fault_at(fields->origin, start, "a number has more than 10 bytes");
 }
 
-const uint8_t *rml_number_at(const uint8_t *at, const uint8_t *end, uint64_t *ret) {
+struct rml_number rml_number_slow(const uint8_t *at, const uint8_t *end) {
         size_t left = (size_t)(end - at), most = left < 9 ? left : 9;
         uint64_t value = 0;
 
+        /* What pids and the numbers of messages most often are. */
+        if (left >= 3 && (at[0] & at[1] & 0x80) && at[2] < 0x80 && at[2] > 0)
+                return (struct rml_number){at + 3, (at[0] & 0x7fu) | (at[1] & 0x7fu) << 7 | (uint32_t)at[2] << 14};
         for (size_t i = 0; i < most; i++) {
                 value |= (uint64_t)(at[i] & 0x7f) << (7 * i);
-                if (at[i] < 0x80) {
-                        *ret = value;
-                        return i == 0 || at[i] != 0 ? at + i + 1 : NULL;
-                }
+                if (at[i] < 0x80)
+                        return (struct rml_number){i == 0 || at[i] != 0 ? at + i + 1 : NULL, value};
         }
-        return NULL;
+        return (struct rml_number){NULL, 0};
 }
 
 static int next_tag(struct rml_fields *fields, struct rml_field *ret) {

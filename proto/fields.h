@@ -42,8 +42,13 @@ struct rml_unknown {
 int rml_fault_at(const struct rml_origin *, const uint8_t *at, const char *reason);
 /* Reads one canonical varint, without a tag. Returns 0 or -EBADMSG. */
 int rml_fields_varint(struct rml_fields *, uint64_t *ret);
-/* The same for numbers of 2 to 9 bytes, without saying what is wrong. Returns what follows, or NULL. */
-const uint8_t *rml_number_at(const uint8_t *at, const uint8_t *end, uint64_t *ret);
+/* The same for numbers of up to 9 bytes, without saying what is wrong: `next`, what follows, is NULL then. Returned and
+ * not stored, so that what the caller holds can stay in registers. */
+struct rml_number {
+        const uint8_t *next;
+        uint64_t value;
+};
+struct rml_number rml_number_slow(const uint8_t *at, const uint8_t *end);
 /* The general case of rml_fields_next(). */
 int rml_fields_next_slow(struct rml_fields *, struct rml_field *ret);
 /* `field`, the last one, is not one we know: is there still room for such? Returns 0 or -EBADMSG. */
@@ -55,31 +60,36 @@ static inline struct rml_fields rml_fields_of(struct rml_span message, const str
         return (struct rml_fields){.at = message.data, .end = end, .last = 0, .origin = origin};
 }
 
+static inline struct rml_number rml_number_at(const uint8_t *at, const uint8_t *end) {
+        if (end - at >= 1 && at[0] < 0x80)
+                return (struct rml_number){at + 1, at[0]};
+        if (end - at >= 2 && at[1] < 0x80 && at[1] > 0)
+                return (struct rml_number){at + 2, (at[0] & 0x7fu) | (uint32_t)at[1] << 7};
+        return rml_number_slow(at, end);
+}
+
 /* Returns 1 and the next field, 0 at the end, -EBADMSG with the fault set. */
 static inline int rml_fields_next(struct rml_fields *fields, struct rml_field *ret) {
-        const uint8_t *at = fields->at;
-        size_t left = (size_t)(fields->end - at);
+        const uint8_t *at = fields->at, *end = fields->end;
+        struct rml_number number;
 
-        if (left == 0)
+        if (at == end)
                 return 0;
-        /* What the data path is made of: a tag of one byte, then a length of one byte or a number. */
-        uint32_t number = at[0] >> 3, wire = at[0] & 7;
-        if (left >= 2 && at[0] < 0x80 && number > fields->last) {
-                if (wire == RML_WIRE_BYTES && at[1] < 0x80 && at[1] <= left - 2) {
-                        *ret = (struct rml_field){at, number, wire, false, 0, {at + 2, at[1]}};
-                        fields->at = at + 2 + at[1];
-                        fields->last = number;
+        /* What the data path is made of: a tag of one byte, then a number or a length. */
+        uint32_t tag = at[0];
+        if (tag < 0x80 && tag >> 3 > fields->last && (number = rml_number_at(at + 1, end)).next) {
+                if ((tag & 7) == RML_WIRE_BYTES && number.value <= (uint64_t)(end - number.next)) {
+                        *ret = (struct rml_field){at, tag >> 3, RML_WIRE_BYTES, false, 0,
+                                                  {number.next, (size_t)number.value}};
+                        fields->at = number.next + number.value;
+                        fields->last = tag >> 3;
                         return 1;
                 }
-                if (wire == RML_WIRE_VARINT) {
-                        uint64_t value = at[1];
-                        const uint8_t *next = at[1] < 0x80 ? at + 2 : rml_number_at(at + 1, fields->end, &value);
-                        if (next) {
-                                *ret = (struct rml_field){at, number, wire, false, value, {NULL, 0}};
-                                fields->at = next;
-                                fields->last = number;
-                                return 1;
-                        }
+                if ((tag & 7) == RML_WIRE_VARINT) {
+                        *ret = (struct rml_field){at, tag >> 3, RML_WIRE_VARINT, false, number.value, {NULL, 0}};
+                        fields->at = number.next;
+                        fields->last = tag >> 3;
+                        return 1;
                 }
         }
         /* Copies, so that what the caller holds can stay in registers. */

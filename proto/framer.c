@@ -7,19 +7,15 @@
  *   have == 0, partial != NULL   its frame was handed out by the last call and is still borrowed
  *   have  > 0                    half read; nobody else has a reference
  *
- * The blob has room for at most twice the bytes received (or ROOM_MIN), and never for more than the frame, so that a
- * frame that is done lies whole in one blob that fits it and may be kept by reference.
+ * The blob has room for at most twice the bytes received (or RML_FRAMER_ROOM_MIN; where more are received straight into
+ * it, sixteen times), and never for more than the frame, so that a frame that is done lies whole in one blob that fits
+ * it and may be kept by reference.
  */
 #include "framer.h"
 
 #include <errno.h>
-#include <string.h>
 
-#include "encode.h"
-#include "bounds.h"
-
-/* Most frames that are cut by the end of a read fit at once; a blob of no more is used again while input follows. */
-#define ROOM_MIN 512u
+#include "base/check.h"
 
 void rml_framer_init(struct rml_framer *framer, uint32_t frame_bytes_max) {
         *framer = (struct rml_framer){.frame_bytes_max = frame_bytes_max, .collect_max = UINT32_MAX};
@@ -34,7 +30,7 @@ void rml_framer_deinit(struct rml_framer *framer) {
 static void release(struct rml_framer *framer, const struct rml_span *in) {
         struct rml_blob *blob = framer->partial;
 
-        if (blob && framer->have == 0 && (blob->refs > 1 || blob->room > ROOM_MIN || in->len == 0))
+        if (blob && framer->have == 0 && (blob->refs > 1 || blob->room > RML_FRAMER_ROOM_MIN || in->len == 0))
                 framer->partial = rml_blob_unref(blob);
 }
 
@@ -46,8 +42,8 @@ static int grow(struct rml_framer *framer, size_t need, size_t total) {
         if (need <= old)
                 return 0;
         size_t room = old > SIZE_MAX / 2 ? SIZE_MAX : 2 * old;
-        if (room < ROOM_MIN)
-                room = ROOM_MIN;
+        if (room < RML_FRAMER_ROOM_MIN)
+                room = RML_FRAMER_ROOM_MIN;
         if (room > total)
                 room = total;
         if (room < need)
@@ -89,15 +85,6 @@ size_t rml_framer_declared(const struct rml_framer *framer, const struct rml_spa
         return in->len >= RML_PREFIX_BYTES || framer->have >= RML_PREFIX_BYTES - in->len ? peek_prefix(framer, in) : 0;
 }
 
-static void hand_out(struct rml_framer *framer, const uint8_t *data, size_t len, struct rml_blob *blob,
-                     struct rml_raw *ret) {
-        ret->data = data;
-        ret->len = len;
-        ret->blob = blob;
-        ret->offset = framer->consumed + RML_PREFIX_BYTES;
-        framer->consumed += RML_PREFIX_BYTES + (uint64_t)len;
-}
-
 static int check_length(const struct rml_framer *framer, size_t len) {
         if (len == 0)
                 return -EPROTO;
@@ -106,9 +93,36 @@ static int check_length(const struct rml_framer *framer, size_t len) {
         return 0;
 }
 
-/* Not inlined: nearly all frames lie whole in the input, and their path is kept short. */
-__attribute__((noinline)) static int next_collected(struct rml_framer *framer, struct rml_span *in, struct rml_raw *ret) {
-        if (in->len == 0)
+/* Its blob may have room for sixteen times the bytes received, for it may have to move when it grows. What nobody has
+ * written to yet is no memory of the machine either. */
+uint8_t *rml_framer_room(struct rml_framer *framer, size_t *room) {
+        struct rml_blob *blob = framer->partial;
+
+        if (framer->have < RML_PREFIX_BYTES)
+                return NULL;
+        size_t missing = RML_PREFIX_BYTES + (size_t)rml_get_prefix(blob->bytes) - framer->have;
+        if (missing < RML_FRAMER_DIRECT_BYTES)
+                return NULL;
+        if (blob->room - framer->have < RML_FRAMER_DIRECT_BYTES) {
+                size_t more = framer->have > missing / 15 ? missing : 15 * framer->have;
+
+                if (more < RML_FRAMER_DIRECT_BYTES || !(blob = rml_blob_resize(blob, framer->have + more)))
+                        return NULL;
+                framer->partial = blob;
+        }
+        *room = blob->room - framer->have;
+        return blob->bytes + framer->have;
+}
+
+void rml_framer_filled(struct rml_framer *framer, size_t n) {
+        rml_check(framer->partial && n <= framer->partial->room - framer->have);
+        framer->have += n;
+}
+
+int rml_framer_next_slow(struct rml_framer *framer, struct rml_span *in, struct rml_raw *ret) {
+        if (framer->partial)
+                release(framer, in);
+        if (in->len == 0 && !rml_framer_whole(framer))
                 return 0;
         if (in->len < RML_PREFIX_BYTES && framer->have < RML_PREFIX_BYTES - in->len)
                 return take(framer, in, in->len, SIZE_MAX);
@@ -119,30 +133,20 @@ __attribute__((noinline)) static int next_collected(struct rml_framer *framer, s
                 return r;
         size_t total = RML_PREFIX_BYTES + len;
         size_t missing = total - framer->have;
+        if (framer->have == 0 && in->len >= total)
+                return rml_framer_next(framer, in, ret); /* only what was handed out before was in the way */
         if (len > framer->collect_max && framer->have < RML_PREFIX_BYTES && in->len < missing)
                 return -EAGAIN;
         r = take(framer, in, in->len < missing ? in->len : missing, total);
         if (r < 0 || framer->have < total)
                 return r;
         framer->have = 0;
-        hand_out(framer, framer->partial->bytes + RML_PREFIX_BYTES, len, framer->partial, ret);
-        return 1;
-}
-
-int rml_framer_next(struct rml_framer *framer, struct rml_span *in, struct rml_raw *ret) {
-        if (framer->partial)
-                release(framer, in);
-        if (framer->have > 0 || in->len < RML_PREFIX_BYTES)
-                return next_collected(framer, in, ret);
-
-        size_t len = rml_get_prefix(in->data);
-        int r = check_length(framer, len);
-        if (r < 0)
-                return r;
-        if (len > in->len - RML_PREFIX_BYTES)
-                return next_collected(framer, in, ret);
-        hand_out(framer, in->data + RML_PREFIX_BYTES, len, NULL, ret);
-        in->data += RML_PREFIX_BYTES + len;
-        in->len -= RML_PREFIX_BYTES + len;
+        *ret = (struct rml_raw){
+                .data = framer->partial->bytes + RML_PREFIX_BYTES,
+                .len = len,
+                .blob = framer->partial,
+                .offset = framer->consumed + RML_PREFIX_BYTES,
+        };
+        framer->consumed += total;
         return 1;
 }

@@ -54,37 +54,46 @@ static void read_groups(int fd, struct rml_creds *ret) {
         ret->groups_known = true;
 }
 
-int rml_wire_creds(int fd, struct rml_creds *ret) {
-        struct ucred ucred;
+/* Nobody is at the other end, or nobody whom the kernel knows. */
+static int why_nobody(int fd) {
         socklen_t len = sizeof(int);
         int domain;
 
-        memset(ret, 0, sizeof(*ret));
         if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) < 0)
                 return -errno;
-        if (domain != AF_UNIX)
-                return -ENOTSUP;
-        len = sizeof(ucred);
+        return domain == AF_UNIX ? -ENOTCONN : -ENOTSUP;
+}
+
+int rml_wire_user(int fd, struct rml_creds *ret) {
+        struct ucred ucred;
+        socklen_t len = sizeof(ucred);
+
         if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &ucred, &len) < 0)
                 return -errno;
-        /* A socket that nobody is connected to has uid -1. */
+        /* A socket that nobody is connected to has uid -1, and so has every one that is not a Unix socket. */
         if (len != sizeof(ucred) || ucred.uid == (uid_t)-1)
-                return -ENOTCONN;
+                return why_nobody(fd);
         ret->uid = ucred.uid;
         ret->gid = ucred.gid;
         ret->pid = ucred.pid;
-        read_groups(fd, ret);
+        ret->group_count = 0;
+        ret->groups_known = false;
         return 0;
 }
 
-int rml_wire_buffers(int fd, unsigned buffer_bytes) {
+int rml_wire_creds(int fd, struct rml_creds *ret) {
+        int r = rml_wire_user(fd, ret);
+
+        if (r == 0)
+                read_groups(fd, ret);
+        return r;
+}
+
+int rml_wire_buffer(int fd, unsigned buffer_bytes) {
         int bytes = buffer_bytes > INT32_MAX / 2 ? INT32_MAX / 2 : (int)buffer_bytes;
 
-        /* The kernel cuts off silently what net.core.[rw]mem_max does not allow. */
-        if (setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes)) < 0 ||
-            setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes)) < 0)
-                return -errno;
-        return 0;
+        /* The kernel cuts off silently what net.core.wmem_max does not allow. */
+        return setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes)) < 0 ? -errno : 0;
 }
 
 int rml_wire_tcp(int fd) {
@@ -93,8 +102,8 @@ int rml_wire_tcp(int fd) {
         } options[] = {
                 {IPPROTO_TCP, TCP_NODELAY, 1},
                 {SOL_SOCKET, SO_KEEPALIVE, 1},
-                /* A quiet connection to a machine that is gone ends after 20 + 3 * 10 seconds. TCP_USER_TIMEOUT would be
-                 * sooner, but it also ends one whose other end is there and does not read. */
+                /* A quiet connection to a machine that is gone ends after 20 + 3 * 10 seconds. TCP_USER_TIMEOUT would
+                 * be sooner, but it also ends one whose other end is there and does not read. */
                 {IPPROTO_TCP, TCP_KEEPIDLE, 20},
                 {IPPROTO_TCP, TCP_KEEPINTVL, 10},
                 {IPPROTO_TCP, TCP_KEEPCNT, 3},
@@ -106,15 +115,13 @@ int rml_wire_tcp(int fd) {
         return 0;
 }
 
-int rml_wire_socket(int family, unsigned buffer_bytes) {
+int rml_wire_socket(int family) {
         int r = 0, fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
         if (fd < 0)
                 return -errno;
         if (family == AF_INET || family == AF_INET6)
                 r = rml_wire_tcp(fd);
-        if (r == 0 && buffer_bytes > 0)
-                r = rml_wire_buffers(fd, buffer_bytes);
         if (r < 0) {
                 close(fd);
                 return r;
@@ -122,8 +129,7 @@ int rml_wire_socket(int family, unsigned buffer_bytes) {
         return fd;
 }
 
-/* Unset, empty and set-uid are the same: nobody has said anything that we may heed. */
-static const char *environment(const char *name) {
+const char *rml_wire_environment(const char *name) {
         const char *value = secure_getenv(name);
 
         return value && value[0] ? value : NULL;
@@ -133,8 +139,8 @@ void rml_wire_place(struct rml_place *ret) {
         char directory[64];
         struct stat st;
 
-        ret->address = environment("RAMAL_ADDRESS");
-        ret->runtime_dir = environment("XDG_RUNTIME_DIR");
+        ret->address = rml_wire_environment("RAMAL_ADDRESS");
+        ret->runtime_dir = rml_wire_environment("XDG_RUNTIME_DIR");
         ret->uid = geteuid();
         snprintf(directory, sizeof(directory), "/run/user/%u", ret->uid);
         ret->run_user_exists = stat(directory, &st) == 0 && S_ISDIR(st.st_mode);

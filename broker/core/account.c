@@ -41,6 +41,7 @@ static void account_free(struct core *core, struct account *account) {
                 core->idle_account_count--;
         }
         rml_table_remove(&core->accounts, &account->node);
+        free(account->welcome);
         free(account);
 }
 

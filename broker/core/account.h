@@ -40,6 +40,8 @@ struct account {
         struct rml_list starved;    /* peers that wait to go on with such a frame: struct peer.starved_link */
         size_t unread_answers;
         struct rml_list muffled;    /* peers that are not read until that is less: struct peer.muffled_link */
+        uint8_t *welcome;           /* what all of its connections are told at first (hello.c); NULL: none came yet */
+        size_t welcome_len;
         uint64_t connect_full_ns;   /* when it may make a whole burst of new connections again */
         uint64_t braked_ns;         /* when the last of its brakes is let go */
         struct brake brakes[QUOTA_COUNT + 1];

@@ -18,9 +18,7 @@ static bool kind_is_own(enum rml_kind kind) {
 /* `bytes` of output from `began` (in outbox.put) on are the broker's own answer: unread until the socket has taken
  * them. Neighbours share a mark. */
 static void unread_mark(struct peer *peer, uint64_t began, size_t bytes) {
-        struct mark_ring *ring = &peer->marks;
-        size_t at = ring->first + ring->count - 1;
-        struct mark *mark, *last = ring->count ? &ring->items[at & (ring->room - 1)] : NULL;
+        struct mark *last = peer->marks.last;
 
         input_unread(peer, bytes);
         if (last && last->kind == MARK_ANSWER && last->end == began && bytes < UINT32_MAX - last->bytes) {
@@ -28,9 +26,9 @@ static void unread_mark(struct peer *peer, uint64_t began, size_t bytes) {
                 last->bytes += (uint32_t)bytes;
                 return;
         }
-        mark = peer_mark(peer);
-        if (mark)
-                *mark = (struct mark){.end = began + bytes, .kind = MARK_ANSWER, .bytes = (uint32_t)bytes};
+        if (marks_reserve(peer))
+                *marks_put(&peer->marks) =
+                        (struct mark){.end = began + bytes, .kind = MARK_ANSWER, .bytes = (uint32_t)bytes};
         else
                 input_read(peer, bytes); /* rather not counted than never let go */
 }
@@ -50,13 +48,13 @@ static struct answer *answer_new(struct peer *peer, enum answer_kind kind, size_
         }
         answer->kind = kind;
         answer->len = len;
-        answer->ordinal = ++peer->core->ordinal;
+        answer->ready.key = ++peer->core->ordinal;
         return answer;
 }
 
 static void answer_push(struct peer *peer, struct answer *answer) {
         if (rml_list_empty(&peer->answers))
-                rml_heap_push(&peer->ready, &peer->answers_ready, answer->ordinal, 0);
+                rml_heap_push(&peer->ready, &answer->ready, answer->ready.key, 0);
         rml_list_push_back(&peer->answers, &answer->link);
         if (answer->kind == ANSWER_REPLY)
                 budget_add_reply(peer, answer->body->charge);
@@ -69,6 +67,7 @@ static void answer_push(struct peer *peer, struct answer *answer) {
 }
 
 static void answer_free(struct peer *peer, struct answer *answer) {
+        rml_heap_remove(&peer->ready, &answer->ready);
         rml_list_remove(&answer->link);
         input_read(peer, answer->unread);
         if (answer->kind == ANSWER_REPLY) {
@@ -76,7 +75,7 @@ static void answer_free(struct peer *peer, struct answer *answer) {
                 body_unref(answer->body);
         }
         if (answer->kind == ANSWER_NOTICE && answer->interest)
-                answer->interest->notice = NULL;
+                member_of(answer->interest)->notice = NULL;
         free(answer);
 }
 
@@ -208,21 +207,24 @@ static bool refusal_commit(struct peer *peer, struct answer *answer) {
 /* ---- notices ---- */
 
 void answer_notice(struct interest *interest, Ramal__V1__State state, uint64_t queued, Ramal__V1__Why why) {
-        struct answer *answer = interest->notice;
+        /* Of a plain one it is the end, and it comes once. */
+        struct member *member = interest->grouped ? member_of(interest) : NULL;
+        struct answer *answer = member ? member->notice : NULL;
 
         if (peer_deaf(interest->peer))
                 return;
         if (answer && state == RAMAL__V1__STATE__STATE_ENDED) {
                 /* The end keeps its own place, behind the gaps that were told since. */
                 answer->interest = NULL;
-                interest->notice = answer = NULL;
+                member->notice = answer = NULL;
         }
         if (!answer) {
                 answer = answer_new(interest->peer, ANSWER_NOTICE, 0);
                 if (!answer)
                         return;
-                answer->interest = interest;
-                interest->notice = answer;
+                answer->interest = member ? interest : NULL;
+                if (member)
+                        member->notice = answer;
                 answer->notice = (Ramal__V1__Interest)RAMAL__V1__INTEREST__INIT;
                 answer->notice.sid = interest->sid;
                 answer_push(interest->peer, answer);
@@ -256,25 +258,21 @@ struct parcel {
 static bool parcel_write(struct peer *peer, const struct parcel *parcel) {
         struct outbox *outbox = &peer->outbox;
         size_t len = parcel->head.len + parcel->tail.len, copied = parcel->share ? 0 : parcel->tail.len;
-        struct mark *mark = NULL;
         uint64_t began = outbox->put;
         uint8_t *out = outbox_reserve(outbox, &peer->core->pool, parcel->head.len + copied);
 
-        if (!out || (parcel->token && !(mark = peer_mark(peer))))
+        if (!out || (parcel->token && !marks_reserve(peer)))
                 return false;
-        if (mark)
-                *mark = (struct mark){.end = outbox->put + len, .kind = MARK_REPLY, .token = parcel->token,
-                                      .seq = parcel->seq};
         memcpy(out, parcel->head.data, parcel->head.len);
         if (copied)
                 memcpy(out + parcel->head.len, parcel->tail.data, copied);
-        if (parcel->share && outbox_put_body(outbox, parcel->head.len, parcel->share) < 0) {
-                if (parcel->token)
-                        peer->marks.count--;
+        if (parcel->share && outbox_put_body(outbox, parcel->head.len, parcel->share) < 0)
                 return false;
-        }
         if (!parcel->share)
                 outbox_advance(outbox, len);
+        if (parcel->token)
+                *marks_put(&peer->marks) = (struct mark){.end = began + len, .kind = MARK_REPLY,
+                                                         .token = parcel->token, .seq = parcel->seq};
         if (parcel->own)
                 unread_mark(peer, began, len);
         return true;
@@ -363,16 +361,14 @@ bool answer_commit(struct peer *peer) {
         }
         answer_free(peer, answer);
         next = rml_list_first(&peer->answers);
-        if (next)
-                rml_heap_move(&peer->ready, &peer->answers_ready, rml_list_entry(next, struct answer, link)->ordinal,
-                              0);
-        else
-                rml_heap_remove(&peer->ready, &peer->answers_ready);
+        if (next) {
+                answer = rml_list_entry(next, struct answer, link);
+                rml_heap_push(&peer->ready, &answer->ready, answer->ready.key, 0);
+        }
         return true;
 }
 
 void answers_clear(struct peer *peer) {
-        rml_heap_remove(&peer->ready, &peer->answers_ready);
         rml_list_each_safe(at, &peer->answers)
                 answer_free(peer, rml_list_entry(at, struct answer, link));
 }

@@ -26,7 +26,7 @@ struct refusal {
 struct answer {
         struct rml_list link;
         enum answer_kind kind;
-        uint64_t ordinal;
+        struct rml_heap_node ready; /* of the first one, in peer->ready; its key is the ordinal of each */
         bool own;                /* counts as unread of the broker's own answers */
         size_t unread;           /* so much, while it waits: its memory, not only its bytes */
         union {
@@ -59,6 +59,11 @@ int answer_reply(struct peer *caller, uint64_t id, uint64_t seq, const struct rm
                  uint64_t confirm_token);
 void answer_notice(struct interest *, Ramal__V1__State state, uint64_t queued, Ramal__V1__Why why);
 
+/* Is the first one what that is? */
+static inline bool answers_next(const struct peer *peer, const struct rml_heap_node *node) {
+        return !rml_list_empty(&peer->answers) &&
+               node == &rml_list_entry(peer->answers.next, struct answer, link)->ready;
+}
 /* Commits the first one. Returns false without memory, or when there is no room. */
 bool answer_commit(struct peer *);
 void answers_clear(struct peer *);

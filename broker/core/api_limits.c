@@ -30,7 +30,7 @@ static uint64_t used_interest_bytes(const struct peer *peer) {
         rml_list_each(at, &peer->interest_list) {
                 if (!left--)
                         break;
-                uint64_t bytes = rml_list_entry(at, struct interest, link)->queued_bytes;
+                uint64_t bytes = interest_queued_bytes(rml_list_entry(at, struct interest, link));
 
                 if (bytes > most)
                         most = bytes;
@@ -45,7 +45,7 @@ static uint64_t used_interest_messages(const struct peer *peer) {
         rml_list_each(at, &peer->interest_list) {
                 if (!left--)
                         break;
-                uint64_t count = rml_list_entry(at, struct interest, link)->ledger.queued;
+                uint64_t count = interest_queued(rml_list_entry(at, struct interest, link));
 
                 if (count > most)
                         most = count;

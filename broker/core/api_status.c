@@ -94,40 +94,43 @@ static void status_broker(struct api_reply *reply) {
 /* ---- one peer ---- */
 
 static Ramal__Api__V1__InterestStatus interest_line(const struct interest *interest) {
-        const struct group *group = interest->gang ? interest->gang->group : NULL;
-        const struct core_ledger *ledger = &interest->ledger;
+        const struct group *group = interest_gang(interest) ? interest_gang(interest)->group : NULL;
+        const struct backlog *backlog = interest->backlog;
+        struct core_ledger ledger;
         Ramal__Api__V1__InterestStatus line;
 
         ramal__api__v1__interest_status__init(&line);
+        interest_ledger(interest, &ledger);
         line.sid = interest->sid;
-        line.pattern = describe_text(interest->pattern);
+        line.pattern = describe_text(interest_pattern(interest));
         line.serve = interest->serve;
-        line.name = interest->name;
+        line.name = interest_is_name(interest);
         if (group && !group->is_name)
                 line.group = describe_text(group->name);
         if (group && (group->is_name || *group->name))
                 line.policy = describe_text(rml_policy_name(group->policy));
         if (!interest->serve) /* calls are never dropped */
-                line.overflow = describe_text(rml_overflow_name(interest->overflow));
-        line.state = describe_text(rml_state_name(interest->detached  ? RAMAL__V1__STATE__STATE_ENDED
-                                               : interest->demoted ? RAMAL__V1__STATE__STATE_DEMOTED
-                                                                   : interest->told));
-        line.matched = ledger->matched;
-        line.queued = ledger->queued;
-        line.in_flight = ledger->in_flight;
-        line.confirmed = ledger->confirmed;
-        line.expired = ledger->expired;
-        line.dropped = ledger->dropped;
-        line.replaced = ledger->replaced;
-        line.moved = ledger->moved;
-        line.unconfirmed = ledger->unconfirmed;
-        line.queued_bytes = interest->queued_bytes;
+                line.overflow = describe_text(rml_overflow_name((Ramal__V1__Overflow)interest->overflow));
+        line.state = describe_text(rml_state_name(interest->detached              ? RAMAL__V1__STATE__STATE_ENDED
+                                               : backlog && backlog->demoted ? RAMAL__V1__STATE__STATE_DEMOTED
+                                               : interest->grouped           ? member_of(interest)->told
+                                                                             : RAMAL__V1__STATE__STATE_ACTIVE));
+        line.matched = ledger.matched;
+        line.queued = ledger.queued;
+        line.in_flight = ledger.in_flight;
+        line.confirmed = ledger.confirmed;
+        line.expired = ledger.expired;
+        line.dropped = ledger.dropped;
+        line.replaced = ledger.replaced;
+        line.moved = ledger.moved;
+        line.unconfirmed = ledger.unconfirmed;
+        line.queued_bytes = interest_queued_bytes(interest);
         line.in_flight_bytes = interest->in_flight_bytes;
-        line.window_bytes = interest->window_bytes;
-        line.window_messages = interest->window_messages;
-        line.credit_bytes = interest->credit_bytes;
-        line.credit_messages = interest->credit_messages;
-        line.pending_calls = interest->open_calls;
+        line.window_bytes = interest->terms->window_bytes;
+        line.window_messages = interest->terms->window_messages;
+        line.credit_bytes = interest->terms->credit_bytes;
+        line.credit_messages = interest->terms->credit_messages;
+        line.pending_calls = interest->grouped ? member_of(interest)->open_calls : 0;
         return line;
 }
 

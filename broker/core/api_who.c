@@ -25,14 +25,14 @@ struct who {
 };
 
 static bool who_put(const struct who *who, const struct interest *interest, bool chosen, const char *why) {
-        const struct group *group = interest->gang ? interest->gang->group : NULL;
+        const struct group *group = interest_gang(interest) ? interest_gang(interest)->group : NULL;
         Ramal__Api__V1__Receiver line;
 
         ramal__api__v1__receiver__init(&line);
         line.peer = interest->peer->id;
-        line.app = describe_text(interest->peer->app);
+        line.app = describe_text(papers_app(interest->peer->papers));
         line.sid = interest->sid;
-        line.pattern = describe_text(interest->pattern);
+        line.pattern = describe_text(interest_pattern(interest));
         if (group && !group->is_name)
                 line.group = describe_text(group->name);
         if (group && (group->is_name || *group->name))
@@ -58,7 +58,7 @@ static const char *bound_text(Ramal__V1__Why why) {
 
 /* A publish for this interest: takes it, if need be at the price that its overflow rule sets. */
 static bool put_publish(const struct who *who, const struct interest *interest, const char *base) {
-        const char *rule = rml_overflow_name(interest->overflow);
+        const char *rule = rml_overflow_name((Ramal__V1__Overflow)interest->overflow);
         char text[WHY_BYTES];
         Ramal__V1__Why why;
         bool chosen = true;
@@ -80,10 +80,6 @@ static bool put_publish(const struct who *who, const struct interest *interest, 
 
 /* ---- groups ---- */
 
-static struct gang *slot_gang(const struct topic_slot *slot) {
-        return slot->role == TOPIC_SUBSCRIBER ? NULL : slot->owner;
-}
-
 static bool in_group(const struct topic_slot *slot, const struct group *group) {
         const struct gang *gang = slot_gang(slot);
 
@@ -92,13 +88,16 @@ static bool in_group(const struct topic_slot *slot, const struct group *group) {
 
 static int compare_turns(const void *a, const void *b) {
         const struct interest *one, *other;
+        const struct rml_heap_node *turn, *other_turn;
 
         memcpy(&one, a, sizeof(one));
         memcpy(&other, b, sizeof(other));
-        if (one->turn.key != other->turn.key)
-                return one->turn.key < other->turn.key ? -1 : 1;
-        if (one->turn.tie != other->turn.tie)
-                return one->turn.tie < other->turn.tie ? -1 : 1;
+        turn = &member_of(one)->turn;
+        other_turn = &member_of(other)->turn;
+        if (turn->key != other_turn->key)
+                return turn->key < other_turn->key ? -1 : 1;
+        if (turn->tie != other_turn->tie)
+                return turn->tie < other_turn->tie ? -1 : 1;
         if (one->peer->id != other->peer->id)
                 return one->peer->id < other->peer->id ? -1 : 1;
         return (one->sid > other->sid) - (one->sid < other->sid);
@@ -107,7 +106,7 @@ static int compare_turns(const void *a, const void *b) {
 static size_t line_add(const struct interest **line, size_t n, size_t room, const struct rml_heap *members) {
         for (struct rml_heap_node *node = rml_heap_next(members, NULL); node && n < room;
              node = rml_heap_next(members, node))
-                line[n++] = rml_container_of(node, struct interest, turn);
+                line[n++] = &rml_container_of(node, struct member, turn)->interest;
         return n;
 }
 
@@ -150,7 +149,7 @@ static void chosen_text(const struct group *group, char text[WHY_BYTES]) {
 
 /* A member that is not the chosen one. place: how many come before it. */
 static void other_text(const struct who *who, const struct interest *interest, size_t place, char text[WHY_BYTES]) {
-        const struct group *group = interest->gang->group;
+        const struct group *group = interest_gang(interest)->group;
         Ramal__V1__Why why;
 
         if (!policy_takes(interest))
@@ -181,7 +180,7 @@ static bool put_random(const struct who *who, const struct interest **line, size
                 able += policy_takes(line[i]) && interest_has_room(line[i], &who->message, &why);
         *ok = true;
         for (size_t i = 0; able && *ok && i < count; i++) {
-                const char *name = line[i]->gang->group->name;
+                const char *name = interest_gang(line[i])->group->name;
                 bool chosen = policy_takes(line[i]) && interest_has_room(line[i], &who->message, &why);
 
                 if (!chosen)
@@ -208,7 +207,8 @@ static bool put_keys(const struct who *who, const struct interest **line, size_t
                         other_text(who, line[i], count, text);
                 else
                         snprintf(text, sizeof(text), "has its share of the keys%s in group %s (key)%s%s",
-                                 line[i] == next ? ", and is next for what has none," : "", line[i]->gang->group->name,
+                                 line[i] == next ? ", and is next for what has none," : "",
+                                 interest_gang(line[i])->group->name,
                                  able ? "" : ", but would refuse: ", able ? "" : bound_text(why));
                 if (!put_member(who, line[i], able, text))
                         return false;
@@ -295,7 +295,7 @@ static bool who_publish(struct who *who, struct rml_span subject, uint64_t pass)
         if (!who_route(who, TOPIC_PUBLISH, subject))
                 return false;
         for (size_t i = 0; i < who->route->count; i++) {
-                const struct topic_slot *slot = who->route->slots[i];
+                struct topic_slot *slot = who->route->slots[i];
                 struct gang *gang = slot_gang(slot);
 
                 if (gang) {
@@ -305,7 +305,7 @@ static bool who_publish(struct who *who, struct rml_span subject, uint64_t pass)
                         if (!put_group(who, i))
                                 return false;
                 } else {
-                        const struct interest *interest = slot->owner;
+                        const struct interest *interest = slot_interest(slot);
 
                         if (interest_hears(interest) && !put_publish(who, interest, "subscribes"))
                                 return false;

@@ -18,11 +18,12 @@
 #include "presence.h"
 
 bool block_keeps(const struct interest *interest, const struct account *sender) {
-        return interest->block && account_same(interest->peer->account, sender);
+        return interest_block(interest) && account_same(interest->peer->account, sender);
 }
 
 int block_new(struct interest *interest) {
-        struct block *block = calloc(1, sizeof(*block));
+        struct backlog *backlog = interest_backlog(interest);
+        struct block *block = backlog ? calloc(1, sizeof(*block)) : NULL;
 
         if (!block)
                 return -ENOMEM;
@@ -30,13 +31,13 @@ int block_new(struct interest *interest) {
         block->stall.kind = TIMER_STALL;
         rml_list_init(&block->held);
         rml_list_init(&block->loose);
-        interest->block = block;
+        backlog->block = block;
         interest->peer->account->blocks++;
         return 0;
 }
 
 void block_free(struct interest *interest) {
-        struct block *block = interest->block;
+        struct block *block = interest_block(interest);
 
         if (!block)
                 return;
@@ -45,7 +46,7 @@ void block_free(struct interest *interest) {
                 rml_list_remove(rml_list_first(&block->loose));
         timer_clear(interest->peer->core, &block->stall);
         interest->peer->account->blocks--;
-        interest->block = NULL;
+        interest->backlog->block = NULL;
         free(block);
 }
 
@@ -118,7 +119,7 @@ static uint64_t block_deadline(const struct block *block) {
 }
 
 void block_enter(struct interest *interest, struct delivery *delivery, bool front) {
-        struct block *block = interest->block;
+        struct block *block = interest_block(interest);
         struct rml_list *list;
 
         rml_list_init(&delivery->block_link);
@@ -139,7 +140,7 @@ void block_enter(struct interest *interest, struct delivery *delivery, bool fron
 }
 
 void block_leave(struct interest *interest, struct delivery *delivery) {
-        struct block *block = interest->block;
+        struct block *block = interest_block(interest);
 
         rml_list_remove(&delivery->block_link);
         if (!delivery->held)
@@ -150,12 +151,13 @@ void block_leave(struct interest *interest, struct delivery *delivery) {
 }
 
 struct delivery *block_loose(const struct interest *interest, const struct message *message) {
-        const struct block *block = interest->block;
+        const struct block *block = interest_block(interest);
         struct rml_list *first = rml_list_first(&block->loose);
 
         /* Would it fit if all loose ones went? */
-        if (!first || (block->held_count && (block->held_count >= interest->window_messages ||
-                                             !budget_open(block->held_bytes, message->charge, interest->window_bytes))))
+        if (!first || (block->held_count && (block->held_count >= interest->terms->window_messages ||
+                                             !budget_open(block->held_bytes, message->charge,
+                                                          interest->terms->window_bytes))))
                 return NULL;
         return rml_list_entry(first, struct delivery, block_link);
 }
@@ -175,9 +177,9 @@ static void block_demote(struct block *block) {
                 block_let_go(delivery);
         }
         block_free(interest);
-        interest->demoted = true;
+        interest->backlog->demoted = true;
         core->counters.stalls++;
-        event_add(core, CORE_EVENT_STALL, peer, interest->pattern);
+        event_add(core, CORE_EVENT_STALL, peer, interest_pattern(interest));
         /* Not one of those states of which only the newest counts: it is said in any case. */
         notice.sid = interest->sid;
         notice.state = RAMAL__V1__STATE__STATE_DEMOTED;

@@ -5,10 +5,6 @@
 #include "message.h"
 #include "peer.h"
 
-bool budget_open(uint64_t used, uint64_t charge, uint64_t max) {
-        return used == 0 || (used <= max && charge <= max - used);
-}
-
 uint64_t budget_queues_max(const struct core *core) {
         const struct core_limits *limits = &core->config.limits;
 

@@ -11,7 +11,9 @@ struct message;
 struct peer;
 
 /* Does charge fit into max beside what is used? One that is larger than all of it does while nothing is used. */
-bool budget_open(uint64_t used, uint64_t charge, uint64_t max);
+static inline bool budget_open(uint64_t used, uint64_t charge, uint64_t max) {
+        return used == 0 || (used <= max && charge <= max - used);
+}
 /* What the bodies of queued deliveries and calls may use of the broker's memory. The rest is kept for replies. */
 uint64_t budget_queues_max(const struct core *);
 

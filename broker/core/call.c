@@ -60,10 +60,11 @@ static char *subject_copy(struct rml_span subject) {
 
 static struct call *call_new(struct peer *caller, uint64_t id, const struct rml_data *data, size_t charge) {
         struct core *core = caller->core;
-        struct call *call = calloc(1, sizeof(*call));
+        struct call *call = shelf_take(&core->shelf, sizeof(*call));
 
         if (!call)
                 return NULL;
+        memset(call, 0, sizeof(*call));
         call->token = ++core->token_last;
         call->id = id;
         call->caller = caller;
@@ -109,14 +110,14 @@ void call_over(struct call *call) {
                 call->callee->served_count--;
                 rml_list_remove(&call->interest_link);
                 if (call->interest) {
-                        call->interest->open_calls--;
+                        member_of(call->interest)->open_calls--;
                         group_changed(call->interest);
                 }
                 peer_touch(call->callee); /* it may have been all that it waited for before it leaves */
         }
         peer_touch(caller);
         free(call->subject);
-        free(call);
+        shelf_give(&core->shelf, call, sizeof(*call));
 }
 
 static void call_tell_callee(struct call *call, Ramal__V1__Why why) {
@@ -159,8 +160,8 @@ void call_committed(struct call *call, struct interest *interest) {
         call->callee = interest->peer;
         rml_list_push_back(&call->callee->served, &call->callee_link);
         call->callee->served_count++;
-        rml_list_push_back(&interest->calls, &call->interest_link);
-        interest->open_calls++;
+        rml_list_push_back(&member_of(interest)->calls, &call->interest_link);
+        member_of(interest)->open_calls++;
 }
 
 void call_start(struct peer *caller, uint64_t id, const struct rml_data *data, struct message *message) {
@@ -186,7 +187,8 @@ void call_start(struct peer *caller, uint64_t id, const struct rml_data *data, s
                 refuse_limit(caller, id, LIMIT_UID_CALLS);
                 return;
         }
-        switch (topics_route(core->topics, TOPIC_CALL, data->subject, &route, &why_not)) {
+        route = topics_again(core->topics, TOPIC_CALL, data->subject);
+        switch (route ? 0 : topics_route(core->topics, TOPIC_CALL, data->subject, &route, &why_not)) {
         case 0:
                 break;
         case -EINVAL:

@@ -23,6 +23,10 @@ struct shipment {
 
 /* Writes it to the output and counts it in flight. Returns false, with nothing changed, without memory. */
 bool commit_write(struct interest *, const struct shipment *);
+/* What interest_offer() does with most messages, for these alone: writes a message->plain to an interest that is in no
+ * group, if nothing waits before it and no memory is needed. Returns false, with nothing changed, where
+ * interest_offer() is to be asked. */
+bool commit_plain(struct interest *, const struct message *);
 /* Commits the head of the queue, gaps first. Returns false when that cannot be done now (no room, no memory). */
 bool interest_commit(struct interest *);
 /* Puts it into, or takes it out of, what its peer may commit: after every change of queue, credit or gaps. */

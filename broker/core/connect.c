@@ -9,16 +9,10 @@
 #include "peer.h"
 #include "subject.h"
 
-static uint32_t *copy_groups(const struct core_origin *origin) {
-        uint32_t *copy = malloc((origin->group_count ? origin->group_count : 1) * sizeof(*copy));
-
-        if (copy && origin->group_count)
-                memcpy(copy, origin->groups, origin->group_count * sizeof(*copy));
-        return copy;
-}
-
 static struct peer *peer_new(struct core *core, const struct core_origin *origin, void *user) {
         struct peer *peer = calloc(1, sizeof(*peer));
+        uint8_t field[RML_SENDER_BYTES_MAX];
+        struct rml_span sender = {field, 0};
 
         if (!peer)
                 return NULL;
@@ -28,33 +22,36 @@ static struct peer *peer_new(struct core *core, const struct core_origin *origin
         peer->uid = origin->uid;
         peer->gid = origin->gid;
         peer->pid = origin->pid;
-        peer->address = strdup(origin->address ? origin->address : "");
-        peer->groups = copy_groups(origin);
-        peer->group_count = origin->group_count;
         peer->accepted_ns = core->now_ns;
         peer->timer.kind = TIMER_PEER;
         input_init(peer, RML_HELLO_BYTES_MAX);
         rml_table_init(&peer->interests);
         rml_list_init(&peer->interest_list);
         rml_list_init(&peer->grouped_list);
-        rml_list_init(&peer->name_list);
         rml_list_init(&peer->departing_link);
+        rml_list_init(&peer->waiting_link);
         rml_list_init(&peer->calls);
         rml_list_init(&peer->served);
         rml_list_init(&peer->credits);
         rml_list_init(&peer->answers);
         rml_list_init(&peer->held);
         rml_list_init(&peer->dirty_link);
-        rml_list_init(&peer->closed_link);
         rml_list_init(&peer->reading_link);
         rml_list_init(&peer->presence_link);
         rml_list_init(&peer->link);
-        if (peer->address && peer->groups)
-                return peer;
-        free(peer->address);
-        free(peer->groups);
-        free(peer);
-        return NULL;
+        peer->id = core->peer_last + 1;
+        sender.len = rml_put_sender(field, &(struct rml_sender){
+                .peer = peer->id, .local = peer->local, .uid = peer->uid, .gid = peer->gid, .pid = peer->pid,
+                .identity = peer_identity(peer)});
+        peer->papers = papers_new(origin->groups, origin->group_count, origin->address ? origin->address : "", NULL,
+                                  NULL, sender);
+        if (!peer->papers) {
+                free(peer);
+                return NULL;
+        }
+        core->peer_last = peer->id;
+        peer->sender = papers_sender(peer->papers);
+        return peer;
 }
 
 static int refuse(struct core *core, struct core_refusal *refusal, const struct account *account, size_t at) {
@@ -114,15 +111,8 @@ int core_peer_add(struct core *core, const struct core_origin *origin, void *use
                 account->connections++;
                 account_connected(core, account);
         }
-        peer->id = ++core->peer_last;
-        if (!peer->local) {
-                peer->identity = rml_span_of("token");
+        if (!peer->local)
                 core->unauthenticated++;
-        }
-        peer->sender.data = peer->sender_field;
-        peer->sender.len = rml_put_sender(peer->sender_field, &(struct rml_sender){
-                .peer = peer->id, .local = peer->local, .uid = peer->uid, .gid = peer->gid, .pid = peer->pid,
-                .identity = peer->identity});
         rml_list_push_back(&core->peers, &peer->link);
         rml_table_put(&core->peers_by_id, &peer->node, rml_hash_u64(&core->config.seed, peer->id, 2));
         core->counters.connections++;
@@ -157,10 +147,8 @@ struct peer *core_peer_free(struct peer *peer) {
         rml_table_remove(&core->peers_by_id, &peer->node);
         account_unref(core, peer->account);
         rml_table_deinit(&peer->interests);
-        free(peer->groups);
-        free(peer->app);
-        free(peer->library);
-        free(peer->address);
+        free(peer->challenge);
+        free(peer->papers);
         free(peer);
         return NULL;
 }

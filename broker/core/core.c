@@ -20,7 +20,7 @@
 #include "subject.h"
 
 #define ROUTE_CACHE_BYTES (4u << 20)
-#define EXPIRE_MAX 1024u /* timers in one turn: more of them wait for the next */
+#define EXPIRE_MAX 256u /* timers in one turn: more of them wait for the next */
 
 void core_limits_default(struct core_limits *limits) {
         *limits = (struct core_limits){
@@ -85,7 +85,7 @@ struct core *core_new(const struct core_config *config, uint64_t now_ns) {
         rml_list_init(&core->spare_shares);
         rml_list_init(&core->readings);
         rml_list_init(&core->departing);
-        core->departures_left = DEPARTURES_MAX;
+        rml_list_init(&core->moving);
         rml_list_init(&core->evicted);
         rml_list_init(&core->changed_names);
         rml_list_init(&core->untold_groups);
@@ -97,8 +97,10 @@ struct core *core_new(const struct core_config *config, uint64_t now_ns) {
         rml_table_init(&core->names);
         rml_table_init(&core->gangs);
         rml_table_init(&core->pins);
+        rml_table_init(&core->terms);
         rml_table_init(&core->calls_by_token);
         rml_table_init(&core->calls_by_id);
+        departures_renew(core);
         if (quotas_init(core, config) < 0 || !core->topics || !core->allow_uids || !core->allow_gids)
                 return core_free(core);
         return core;
@@ -122,11 +124,20 @@ struct core *core_free(struct core *core) {
         rml_table_deinit(&core->pins);
         rml_table_deinit(&core->calls_by_token);
         rml_table_deinit(&core->calls_by_id);
-        chunk_pool_deinit(&core->pool);
+        rml_check(core->terms.count == 0);
+        rml_table_deinit(&core->terms);
+        core_trim(core);
         free(core->allow_uids);
         free(core->allow_gids);
         free(core);
         return NULL;
+}
+
+void core_trim(struct core *core) {
+        chunk_pool_deinit(&core->pool);
+        shelf_clear(&core->shelf);
+        while (core->spare_mark_count)
+                free(core->spare_marks[--core->spare_mark_count]);
 }
 
 /* ---- time ---- */
@@ -145,7 +156,7 @@ void core_absent(struct core *core) {
 }
 
 void timer_set(struct core *core, struct timer *timer, uint64_t at_ns) {
-        if (timer->node.in_heap)
+        if (rml_heap_has(&timer->node))
                 rml_heap_move(&core->timers, &timer->node, at_ns, ++core->ordinal);
         else
                 rml_heap_push(&core->timers, &timer->node, at_ns, ++core->ordinal);
@@ -159,7 +170,7 @@ uint64_t core_deadline(const struct core *core) {
         struct rml_heap_node *top = rml_heap_top(&core->timers);
         uint64_t at = top ? top->key : CORE_NEVER;
 
-        if (!rml_list_empty(&core->resumed) || !rml_list_empty(&core->departing))
+        if (!rml_list_empty(&core->resumed) || !rml_list_empty(&core->departing) || !rml_list_empty(&core->moving))
                 return core->now_ns;
         if (core->stopping && core->stop_look_ns < at)
                 at = core->stop_look_ns;
@@ -229,14 +240,17 @@ void core_expire(struct core *core) {
 
 /* ---- what waits until routing is over ---- */
 
-__attribute__((noinline)) static void settle(struct core *core) {
+void core_settle_now(struct core *core) {
         struct rml_list *first;
 
+        if (core->settling)
+                return;
         core->settling = true;
         for (;;) {
                 if ((first = rml_list_first(&core->evicted))) {
                         rml_list_remove(first);
-                        interest_end(rml_list_entry(first, struct interest, evict_link), RAMAL__V1__WHY__WHY_EVICTED);
+                        interest_end(rml_list_entry(first, struct backlog, evict_link)->interest,
+                                     RAMAL__V1__WHY__WHY_EVICTED);
                 } else if ((first = rml_list_first(&core->changed_peers))) {
                         struct peer *peer = rml_list_entry(first, struct peer, presence_link);
 
@@ -252,14 +266,7 @@ __attribute__((noinline)) static void settle(struct core *core) {
                         break;
                 }
         }
-        core->settling = false;
-}
-
-/* After each frame: nearly always there is nothing. */
-void core_settle(struct core *core) {
-        if (!core->settling && !(rml_list_empty(&core->evicted) && rml_list_empty(&core->changed_peers) &&
-                                 rml_list_empty(&core->changed_names)))
-                settle(core);
+        core->settling = core->unsettled = false;
 }
 
 void core_stop(struct core *core, uint64_t grace_ns) {
@@ -315,6 +322,6 @@ int core_interest_ledger(const struct peer *peer, uint64_t sid, struct core_ledg
 
         if (!interest)
                 return -ENOENT;
-        *ret = interest->ledger;
+        interest_ledger(interest, ret);
         return 0;
 }

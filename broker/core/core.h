@@ -144,6 +144,10 @@ uint64_t core_peer_id(const struct peer *);
 
 /* Bytes that it sent; all are taken. */
 void core_peer_input(struct peer *, const uint8_t *data, size_t len);
+/* Where the next bytes of a long half-read frame belong, so that they need not be copied there; NULL: give them to
+ * core_peer_input(). Valid until the next call on the core. Then core_peer_filled() says how many were put there. */
+uint8_t *core_peer_room(struct peer *, size_t *room);
+void core_peer_filled(struct peer *, size_t len);
 /* Its input ended; it may still read. */
 void core_peer_eof(struct peer *);
 /* Nothing can be sent any more. It comes out of core_next_closed(). */
@@ -165,6 +169,9 @@ size_t core_peer_output(struct peer *, struct rml_span *spans, size_t max);
 void core_peer_sent(struct peer *, size_t bytes);
 bool core_peer_has_output(const struct peer *);
 
+/* Bytes that what came in is worth in what goes out, since it was asked last. Who sends as much in each turn keeps up:
+ * of one connection it is about 1 MiB in a turn at most, and who has made more waits as many turns. */
+uint64_t core_turn_output(struct core *);
 /* Peers that have new output since they last came out of here. */
 struct peer *core_next_dirty(struct core *);
 /* Peers whose socket is to be closed now. Each comes out once; core_peer_free() it. */
@@ -212,6 +219,8 @@ struct core_charges {
 void core_charges(const struct core *, struct core_charges *ret);
 /* Bytes of memory that queued messages take, shared bodies once. */
 uint64_t core_held(const struct core *);
+/* Frees what it keeps for the next messages. */
+void core_trim(struct core *);
 
 /* The ledger of one interest (rule 2), for tests and $SYS.api.status. Returns -ENOENT. */
 struct core_ledger {

@@ -9,50 +9,53 @@ bool describe_shows(const struct peer *peer) {
 }
 
 static bool owns(const struct interest *interest) {
-        return interest->gang && group_head(interest->gang->group) == interest;
+        return interest_gang(interest) && group_head(interest_gang(interest)->group) == interest;
 }
 
 /* The names that it owns; those that it only waits for are in the names' queues. */
 static int describe_names(const struct peer *peer, struct arena *arena, Ramal__Api__V1__Peer *ret) {
+        const struct member *member = peer->names;
         size_t count = 0;
 
-        if (!peer->name_count)
+        if (!member)
                 return 0;
-        rml_list_each(at, &peer->name_list)
-                count += owns(rml_list_entry(at, struct interest, name_link));
+        do {
+                count += owns(&member->interest);
+                member = rml_list_entry(member->name_link.next, struct member, name_link);
+        } while (member != peer->names);
         ret->names = arena_array(arena, count, sizeof(*ret->names));
         if (!ret->names)
                 return -ENOMEM;
-        rml_list_each(at, &peer->name_list) {
-                const struct interest *interest = rml_list_entry(at, struct interest, name_link);
-
-                if (owns(interest))
-                        ret->names[ret->n_names++] = describe_text(interest->pattern);
-        }
+        do {
+                if (owns(&member->interest))
+                        ret->names[ret->n_names++] = describe_text(interest_pattern(&member->interest));
+                member = rml_list_entry(member->name_link.next, struct member, name_link);
+        } while (member != peer->names);
         return 0;
 }
 
 int describe_peer(const struct peer *peer, struct arena *arena, Ramal__Api__V1__Peer *ret) {
         ramal__api__v1__peer__init(ret);
         ret->id = peer->id;
-        ret->app = describe_text(peer->app);
-        ret->library = describe_text(peer->library);
+        ret->app = describe_text(papers_app(peer->papers));
+        ret->library = describe_text(papers_library(peer->papers));
         ret->local = peer->local;
         if (peer->local) {
                 ret->uid = peer->uid;
                 ret->gid = peer->gid;
                 ret->pid = peer->pid;
-                ret->groups = peer->groups;
-                ret->n_groups = peer->group_count;
-        } else if (peer->in && peer->identity.len) {
-                char *identity = arena_alloc(arena, peer->identity.len + 1);
+                ret->groups = peer->papers->groups;
+                ret->n_groups = peer->papers->group_count;
+        } else if (peer->in) {
+                struct rml_span identity = peer_identity(peer);
+                char *text = arena_alloc(arena, identity.len + 1);
 
-                if (!identity)
+                if (!text)
                         return -ENOMEM;
-                memcpy(identity, peer->identity.data, peer->identity.len);
-                ret->identity = identity;
+                memcpy(text, identity.data, identity.len);
+                ret->identity = text;
         }
-        ret->address = describe_text(peer->address);
+        ret->address = describe_text(papers_address(peer->papers));
         ret->age_us = (peer->core->now_ns - peer->accepted_ns) / 1000;
         ret->interests = peer->interest_count;
         ret->queued_messages = peer->queued_count;
@@ -76,7 +79,7 @@ int describe_name(const struct group *group, struct arena *arena, Ramal__Api__V1
         if (!ret->queue)
                 return -ENOMEM;
         rml_list_each(at, &group->members) {
-                const struct interest *interest = rml_list_entry(at, struct interest, member_link);
+                const struct interest *interest = &rml_list_entry(at, struct member, member_link)->interest;
 
                 if (interest != head && ret->n_queue < group->member_count - 1)
                         ret->queue[ret->n_queue++] = interest->peer->id;

@@ -17,9 +17,8 @@ static struct core_event *event_new(struct core *core, enum core_event_kind kind
         event = &core->events[(core->event_first + core->event_count++) % EVENTS_MAX];
         *event = (struct core_event){
                 .kind = kind, .peer = peer->id, .local = peer->local, .uid = peer->uid, .pid = peer->pid};
-        if (peer->app)
-                strncpy(event->app, peer->app, sizeof(event->app) - 1);
-        strncpy(event->address, peer->address, sizeof(event->address) - 1);
+        strncpy(event->app, papers_app(peer->papers), sizeof(event->app) - 1);
+        strncpy(event->address, papers_address(peer->papers), sizeof(event->address) - 1);
         strncpy(event->text, text, sizeof(event->text) - 1);
         return event;
 }

@@ -11,42 +11,36 @@
 #include "queue.h"
 #include "share.h"
 
-bool credit_asked(const struct interest *interest) {
-        return interest->credit_bytes || interest->credit_messages;
-}
+#define FLIGHTS_MIN 4u     /* what most interests ever have in flight */
+#define FLIGHTS_KEPT 1024u /* a larger ring is given back when it is empty */
 
-/* Would the receiver's credit let a message of that size through? One that is larger than all of it goes when nothing
- * is in flight. */
-bool credit_open(const struct interest *interest, size_t charge) {
-        if (interest->ledger.in_flight == 0 || interest->peer->state == PEER_LEAVING || !credit_asked(interest))
-                return true;
-        if (interest->credit_messages && interest->ledger.in_flight >= interest->credit_messages)
-                return false;
-        return !interest->credit_bytes || (interest->in_flight_bytes < interest->credit_bytes &&
-                                           charge <= interest->credit_bytes - interest->in_flight_bytes);
-}
+bool flights_grow(struct flights **at) {
+        struct flights *old = *at, *ring;
+        uint32_t room = old ? old->room * 2 : FLIGHTS_MIN;
 
-bool flights_grow(struct flight_ring *ring) {
-        uint32_t room = ring->room ? ring->room * 2 : 16;
-        struct flight *items = room > ring->room ? malloc(room * sizeof(*items)) : NULL;
-        if (!items)
+        if (room > UINT32_MAX / 2)
                 return false;
-        for (uint32_t i = 0; i < ring->count; i++)
-                items[i] = ring->items[(ring->first + i) & (ring->room - 1)];
-        free(ring->items);
-        *ring = (struct flight_ring){.items = items, .count = ring->count, .room = room};
+        ring = malloc(sizeof(*ring) + room * sizeof(ring->items[0]));
+        if (!ring)
+                return false;
+        *ring = (struct flights){.room = room};
+        if (old) {
+                *ring = *old;
+                ring->first = 0;
+                ring->room = room;
+                for (uint32_t i = 0; i < old->count; i++)
+                        ring->items[i] = old->items[(old->first + i) & (old->room - 1)];
+                free(old);
+        }
+        *at = ring;
         return true;
 }
 
 /* ---- what a group's subscriber keeps ---- */
 
-bool flight_kept(const struct interest *interest) {
-        return interest->gang && !interest->serve;
-}
-
 void flight_keep(struct interest *interest, struct delivery *delivery) {
         block_let_go(delivery);
-        rml_list_push_back(&interest->kept, &delivery->link);
+        rml_list_push_back(&member_of(interest)->kept, &delivery->link);
         budget_add(interest->peer, delivery->body->charge);
         budget_sent(interest->peer);
         share_kept(interest, delivery);
@@ -63,7 +57,9 @@ void flight_take(struct interest *interest, struct delivery *delivery) {
 static void flights_done(struct interest *interest, uint64_t count) {
         struct rml_list *first;
 
-        for (; count && (first = rml_list_first(&interest->kept)); count--) {
+        if (!interest->grouped)
+                return;
+        for (; count && (first = rml_list_first(&member_of(interest)->kept)); count--) {
                 struct delivery *delivery = rml_list_entry(first, struct delivery, link);
 
                 flight_take(interest, delivery);
@@ -77,65 +73,70 @@ void flights_forget(struct interest *interest) {
 
 /* ---- confirming ---- */
 
-void interest_taken(struct interest *interest, uint32_t bytes) {
-        if (interest->astray) {
-                interest->astray--;
-                return;
+void interest_taken(struct interest *interest, uint32_t count, uint32_t bytes) {
+        uint64_t n = count;
+
+        if (interest->grouped) {
+                struct member *member = member_of(interest);
+                uint64_t astray = member->astray < count ? member->astray : count; /* those come first */
+
+                member->astray -= astray;
+                n -= astray;
+                if (!n)
+                        return;
+                flights_done(interest, n);
         }
-        if (interest->grouped)
-                flights_done(interest, 1);
-        interest->ledger.in_flight--;
-        interest->peer->in_flight--;
-        interest->ledger.confirmed++;
-        interest->in_flight_bytes -= bytes;
+        interest->in_flight -= (uint32_t)n;
+        interest->peer->in_flight -= n;
+        interest->confirmed += n;
+        interest->in_flight_bytes -= n * bytes;
         interest_update(interest);
         group_changed(interest);
 }
 
 /* How many at the front of the ring does `seq` confirm? 0 = it is none of them. */
 static uint32_t flight_find(struct interest *interest, uint64_t seq) {
-        const struct flight_ring *ring = &interest->flights;
-        uint32_t low = 0, high = ring->count;
+        struct flights *ring = interest->flights;
+        uint32_t low = 0, high = ring ? ring->count : 0;
 
-        if (!ring->count || seq == 0 || seq > interest->ledger.matched)
+        if (!high || seq == 0 || seq > interest->matched)
                 return 0;
-        if (interest->unordered) {
+        if (ring->unordered) {
                 /* Few and short-lived: after a member of a group died. A receiver that names numbers which are not
                  * there may not make us search for ever. */
                 uint32_t now_ms = (uint32_t)(interest->peer->core->now_ns / 1000000);
 
-                if (interest->confirmed_last == (uint32_t)seq)
+                if (ring->confirmed_last == seq)
                         return 0; /* said again */
-                if (interest->stray_ms != now_ms)
-                        interest->stray = 0;
-                interest->stray_ms = now_ms;
-                if (interest->stray >= 16)
+                if (ring->stray_ms != now_ms)
+                        ring->stray = 0;
+                ring->stray_ms = now_ms;
+                if (ring->stray >= 16)
                         return 0;
                 for (uint32_t i = 0; i < ring->count; i++)
-                        if (ring->items[(ring->first + i) & (ring->room - 1)].seq == (uint32_t)seq) {
-                                interest->stray = 0;
+                        if (flights_seq(ring, i) == seq) {
+                                ring->stray = 0;
                                 return i + 1;
                         }
-                interest->stray++;
+                ring->stray++;
                 return 0;
         }
         /* Numbers ascend: the last one that is not above seq. */
         while (low < high) {
                 uint32_t middle = low + (high - low) / 2;
-                uint32_t item = ring->items[(ring->first + middle) & (ring->room - 1)].seq;
 
-                if ((int32_t)(item - (uint32_t)seq) <= 0)
+                if (flights_seq(ring, middle) <= seq)
                         low = middle + 1;
                 else
                         high = middle;
         }
-        if (low && interest->exact && ring->items[(ring->first + low - 1) & (ring->room - 1)].seq != (uint32_t)seq)
+        if (low && ring->exact && flights_seq(ring, low - 1) != seq)
                 return 0; /* confirmed before */
         return low;
 }
 
 bool interest_confirm(struct interest *interest, uint64_t seq) {
-        struct flight_ring *ring = &interest->flights;
+        struct flights *ring = interest->flights;
         uint32_t n = credit_asked(interest) ? flight_find(interest, seq) : 0;
         uint64_t bytes = 0;
 
@@ -143,17 +144,21 @@ bool interest_confirm(struct interest *interest, uint64_t seq) {
                 return false;
         for (uint32_t i = 0; i < n; i++)
                 bytes += ring->items[(ring->first + i) & (ring->room - 1)].bytes;
-        interest->confirmed_last = ring->items[(ring->first + n - 1) & (ring->room - 1)].seq;
+        ring->confirmed_last = flights_seq(ring, n - 1);
         ring->first = (ring->first + n) & (ring->room - 1);
         ring->count -= n;
         flights_done(interest, n);
         interest->in_flight_bytes -= bytes;
-        interest->ledger.in_flight -= n;
+        interest->in_flight -= n;
         interest->peer->in_flight -= n;
-        interest->ledger.confirmed += n;
+        interest->confirmed += n;
         if (!ring->count) {
-                interest->unordered = false;
-                interest->stray = 0;
+                ring->unordered = false;
+                ring->stray = 0;
+                if (ring->room > FLIGHTS_KEPT) {
+                        free(ring);
+                        interest->flights = NULL;
+                }
         }
         interest_update(interest);
         group_changed(interest);

@@ -11,30 +11,44 @@ struct delivery;
 struct interest;
 
 struct flight {
-        uint32_t seq; /* low half */
+        uint32_t seq_high, seq_low; /* halves, so that it takes twelve bytes */
         uint32_t bytes;
 };
-struct flight_ring {
-        struct flight *items;
-        uint32_t first, count, room; /* room is a power of two or 0 */
+struct flights {
+        uint64_t confirmed_last;     /* the number confirmed last */
+        uint32_t first, count, room; /* room is a power of two */
+        uint32_t stray_ms;           /* CREDITs for nothing while unordered, in that millisecond: bounds the */
+        uint8_t stray;               /* searching */
+        bool unordered;              /* a moved message is in flight: numbers do not ascend */
+        bool exact;                  /* one was: a number may be above later ones, and confirms only itself */
+        struct flight items[];
 };
 
-/* Did the receiver ask for credit? Else its socket confirms, and the ring stays empty. */
-bool credit_asked(const struct interest *);
-/* Would its credit let a message of that size through? */
-bool credit_open(const struct interest *, size_t charge);
-
 /* Room for one more. Returns false without memory. */
-bool flights_grow(struct flight_ring *);
-static inline bool flights_reserve(struct flight_ring *ring) {
-        return ring->count < ring->room || flights_grow(ring);
+bool flights_grow(struct flights **);
+static inline bool flights_room(const struct flights *ring) {
+        return ring && ring->count < ring->room;
 }
-static inline void flights_push(struct flight_ring *ring, uint64_t seq, size_t bytes) {
-        ring->items[(ring->first + ring->count++) & (ring->room - 1)] = (struct flight){(uint32_t)seq, (uint32_t)bytes};
+static inline bool flights_reserve(struct flights **ring) {
+        return flights_room(*ring) || flights_grow(ring);
+}
+static inline void flights_push(struct flights *ring, uint64_t seq, size_t bytes) {
+        ring->items[(ring->first + ring->count++) & (ring->room - 1)] =
+                (struct flight){(uint32_t)(seq >> 32), (uint32_t)seq, (uint32_t)bytes};
+}
+/* The number of the i-th. */
+static inline uint64_t flights_seq(const struct flights *ring, uint32_t i) {
+        const struct flight *item = &ring->items[(ring->first + i) & (ring->room - 1)];
+
+        return (uint64_t)item->seq_high << 32 | item->seq_low;
 }
 
-/* A group's subscriber keeps what is in flight, charged as what is queued, for the others in case that it dies. */
-bool flight_kept(const struct interest *);
+/* Accepts NULL. */
+static inline void flights_clear(struct flights *ring) {
+        if (ring)
+                ring->first = ring->count = 0;
+}
+
 /* This one was committed. */
 void flight_keep(struct interest *, struct delivery *);
 /* Takes it out again: the caller frees it or queues it elsewhere. */
@@ -45,7 +59,7 @@ void flights_forget(struct interest *);
 /* CREDIT{sid, seq}: confirms that message and all that were committed before it. Returns false if nothing in flight
  * has that number. */
 bool interest_confirm(struct interest *, uint64_t seq);
-/* The socket took one (no credit was asked). */
-void interest_taken(struct interest *, uint32_t bytes);
+/* The socket took `count` of them, of so many bytes each (no credit was asked). */
+void interest_taken(struct interest *, uint32_t count, uint32_t bytes);
 
 #endif

@@ -13,16 +13,17 @@
 static void gap_event(const struct interest *interest, Ramal__V1__Why why) {
         struct peer *peer = interest->peer;
         const struct account *account = peer->account;
-        uint64_t held = interest->ledger.queued + (interest->grouped ? interest->ledger.in_flight : 0);
+        uint64_t held = interest_queued(interest) + (interest->grouped ? interest->in_flight : 0);
         size_t at = QUOTA_NONE;
 
         switch (why) {
         case RAMAL__V1__WHY__WHY_WINDOW:
         case RAMAL__V1__WHY__WHY_EVICTED:
                 /* One may have made room already. */
-                at = held + 1 >= interest->window_messages ? QUOTA(interest_messages) : QUOTA(interest_bytes);
+                at = held + 1 >= interest->terms->window_messages ? QUOTA(interest_messages) : QUOTA(interest_bytes);
                 event_limit(peer, "does not keep up with what is published: its window is full", quota_key(account, at),
-                            at, at == QUOTA(interest_messages) ? interest->window_messages : interest->window_bytes);
+                            at, at == QUOTA(interest_messages) ? interest->terms->window_messages
+                                                               : interest->terms->window_bytes);
                 return;
         case RAMAL__V1__WHY__WHY_CONNECTION:
                 at = QUOTA(connection_bytes);
@@ -40,7 +41,8 @@ static void gap_event(const struct interest *interest, Ramal__V1__Why why) {
 }
 
 void gap_add(struct interest *interest, uint64_t seq, uint64_t count, uint64_t bytes, Ramal__V1__Why why) {
-        struct gap *gap = interest->gaps;
+        struct backlog *backlog = interest->backlog; /* of whatever had to wait */
+        struct gap *gap = backlog->gaps;
 
         while (gap && gap->why != why)
                 gap = gap->next;
@@ -48,11 +50,11 @@ void gap_add(struct interest *interest, uint64_t seq, uint64_t count, uint64_t b
                 gap = calloc(1, sizeof(*gap));
                 if (gap) {
                         gap->why = why;
-                        gap->next = interest->gaps;
-                        interest->gaps = gap;
+                        gap->next = backlog->gaps;
+                        backlog->gaps = gap;
                         gap_event(interest, why);
                 } else {
-                        gap = interest->gaps; /* the count matters more than the reason */
+                        gap = backlog->gaps; /* the count matters more than the reason */
                 }
         }
         if (!gap) {
@@ -88,17 +90,17 @@ static Ramal__V1__Gap gap_message(const struct interest *interest, const struct 
 
 /* The first one was told. */
 static void gap_drop(struct interest *interest) {
-        struct gap *gap = interest->gaps;
+        struct gap *gap = interest->backlog->gaps;
 
-        interest->gaps = gap->next;
+        interest->backlog->gaps = gap->next;
         free(gap);
 }
 
 bool gaps_write(struct interest *interest) {
         struct peer *peer = interest->peer;
 
-        while (interest->gaps) {
-                struct gap *gap = interest->gaps;
+        while (interest->backlog && interest->backlog->gaps) {
+                struct gap *gap = interest->backlog->gaps;
                 Ramal__V1__Gap message = gap_message(interest, gap);
                 size_t len = rml_control_size(RML_GAP, 0, &message.base);
                 uint8_t *out = outbox_reserve(&peer->outbox, &peer->core->pool, len);
@@ -112,8 +114,8 @@ bool gaps_write(struct interest *interest) {
 }
 
 void gaps_answer(struct interest *interest) {
-        while (interest->gaps) {
-                struct gap *gap = interest->gaps;
+        while (interest->backlog && interest->backlog->gaps) {
+                struct gap *gap = interest->backlog->gaps;
                 Ramal__V1__Gap message = gap_message(interest, gap);
 
                 answer_control(interest->peer, RML_GAP, 0, &message.base);
@@ -122,6 +124,6 @@ void gaps_answer(struct interest *interest) {
 }
 
 void gaps_free(struct interest *interest) {
-        while (interest->gaps)
+        while (interest->backlog && interest->backlog->gaps)
                 gap_drop(interest);
 }

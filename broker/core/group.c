@@ -30,7 +30,7 @@ size_t group_in_route(const struct group *group, const struct topic_route *route
         size_t low = 0, high = route->count;
 
         if (group->serve) {
-                while (low < high && route->slots[low]->kin != group->ordinal)
+                while (low < high && topic_gang_of(route->slots[low])->kin != group->ordinal)
                         low++;
                 return low;
         }
@@ -38,18 +38,18 @@ size_t group_in_route(const struct group *group, const struct topic_route *route
                 size_t middle = low + (high - low) / 2;
                 const struct topic_slot *slot = route->slots[middle];
 
-                if (slot->role == TOPIC_SUBSCRIBER || slot->kin < group->ordinal)
+                if (slot->role == TOPIC_SUBSCRIBER || topic_gang_of(slot)->kin < group->ordinal)
                         low = middle + 1;
                 else
                         high = middle;
         }
-        return low < route->count && route->slots[low]->kin == group->ordinal ? low : route->count;
+        return low < route->count && topic_gang_of(route->slots[low])->kin == group->ordinal ? low : route->count;
 }
 
 struct interest *group_head(const struct group *group) {
         struct rml_list *first = rml_list_first(&group->members);
 
-        return first ? rml_list_entry(first, struct interest, member_link) : NULL;
+        return first ? &rml_list_entry(first, struct member, member_link)->interest : NULL;
 }
 
 static struct group *group_new(struct core *core, const struct interest *interest, const struct interest_wish *wish) {
@@ -70,6 +70,9 @@ static struct group *group_new(struct core *core, const struct interest *interes
         group->policy = wish->name ? RAMAL__V1__POLICY__POLICY_PRIMARY : wish->policy;
         group->account = interest->peer->account;
         rml_list_init(&group->members);
+        rml_list_init(&group->movers);
+        rml_list_init(&group->waiting);
+        rml_list_init(&group->moving_link);
         rml_list_init(&group->changed_link);
         rml_list_init(&group->untold_link);
         if (*name)
@@ -114,49 +117,39 @@ static struct gang *gang_find(const struct core *core, const struct group *group
 
 /* It has no members: nothing leads to it any more. */
 static void gang_close(struct core *core, struct gang *gang) {
-        topics_remove(core->topics, &gang->slots[0]);
-        topics_remove(core->topics, &gang->slots[1]);
+        topics_remove(core->topics, &gang->slots[0].slot);
+        topics_remove(core->topics, &gang->slots[1].slot);
         rml_table_remove(&core->gangs, &gang->node);
 }
 
 static void gang_free(struct gang *gang) {
         free(gang->crowd);
-        free(gang->pattern);
         free(gang);
 }
 
 static struct gang *gang_new(struct core *core, struct group *group, const char *pattern) {
-        struct gang *gang = calloc(1, sizeof(*gang));
+        size_t len = strlen(pattern) + 1;
+        struct gang *gang = calloc(1, sizeof(*gang) + 2 * len + 2);
         enum topic_role role = group->serve ? TOPIC_SERVER_GANG : TOPIC_SUBSCRIBER_GANG;
-        struct rml_span text = rml_span_of(pattern);
+        char *below;
 
         if (!gang)
                 return NULL;
         gang->group = group;
         gang->slots[0].kin = gang->slots[1].kin = group->ordinal;
-        gang->pattern = strdup(pattern);
-        if (!gang->pattern || topics_add(core->topics, text, role, &gang->slots[0], gang) < 0)
-                goto fail;
-        if (group->is_name) {
-                size_t len = strlen(pattern);
-                char *below = malloc(len + 3);
-                int r = -ENOMEM;
-
-                if (below) {
-                        memcpy(below, pattern, len);
-                        memcpy(below + len, ".>", 3);
-                        r = topics_add(core->topics, rml_span_of(below), role, &gang->slots[1], gang);
-                        free(below);
-                }
-                if (r < 0)
-                        goto fail;
+        gang->slots[0].owner = gang->slots[1].owner = gang;
+        memcpy(gang->pattern, pattern, len);
+        below = gang->pattern + len;
+        memcpy(below, pattern, len);
+        memcpy(below + len - 1, ".>", 3);
+        if (topics_add(core->topics, gang->pattern, role, &gang->slots[0].slot) < 0 ||
+            (group->is_name && topics_add(core->topics, below, role, &gang->slots[1].slot) < 0)) {
+                gang_close(core, gang);
+                gang_free(gang);
+                return NULL;
         }
         rml_table_put(&core->gangs, &gang->node, gang_hash(core, group, pattern));
         return gang;
-fail:
-        gang_close(core, gang);
-        gang_free(gang);
-        return NULL;
 }
 
 /* ---- where members stand ---- */
@@ -166,11 +159,12 @@ static void group_tell(struct group *group) {
         uint64_t position = 0;
 
         rml_list_each(at, &group->members) {
-                struct interest *interest = rml_list_entry(at, struct interest, member_link);
+                struct interest *interest = &rml_list_entry(at, struct member, member_link)->interest;
+                const struct member *member = member_of(interest);
 
                 if (position == 0)
                         interest_say(interest, RAMAL__V1__STATE__STATE_OWNER, 0, RAMAL__V1__WHY__WHY_NONE);
-                else if (interest->told != RAMAL__V1__STATE__STATE_LOST || interest->told_queued != position)
+                else if (member->told != RAMAL__V1__STATE__STATE_LOST || member->told_queued != position)
                         interest_say(interest, RAMAL__V1__STATE__STATE_QUEUED, position, RAMAL__V1__WHY__WHY_NONE);
                 position++;
         }
@@ -202,7 +196,7 @@ static void group_moved_up(struct core *core, struct group *group) {
 
 static void name_changed(struct core *core, struct group *group) {
         if (group->is_name && !rml_list_linked(&group->changed_link))
-                rml_list_push_back(&core->changed_names, &group->changed_link);
+                core_settle_later(core, &core->changed_names, &group->changed_link);
 }
 
 /* ---- joining ---- */
@@ -215,7 +209,7 @@ struct conflict {
 
 static bool conflict_visit(void *user, struct topic_slot *slot) {
         struct conflict *conflict = user;
-        const struct group *group = ((const struct gang *)slot->owner)->group;
+        const struct group *group = slot_gang(slot)->group;
         const struct interest *head = group_head(group); /* of a name: who holds it now */
 
         if ((head ? head->peer->account : group->account) == conflict->account ||
@@ -233,10 +227,9 @@ static int refuse(struct group_refusal *refusal, Ramal__V1__Code code, const cha
 }
 
 static const struct group *served_at(const struct core *core, struct rml_span pattern) {
-        const struct rml_list *slots = topics_at(core->topics, pattern, TOPIC_SERVER_GANG);
-        struct rml_list *first = slots ? rml_list_first(slots) : NULL;
+        const struct topic_slot *slot = topics_at(core->topics, pattern, TOPIC_SERVER_GANG);
 
-        return first ? ((const struct gang *)rml_list_entry(first, struct topic_slot, link)->owner)->group : NULL;
+        return slot ? slot_gang(slot)->group : NULL;
 }
 
 /* Names and patterns of others that stand in the way of serving this one. */
@@ -283,10 +276,10 @@ static int check_name(const struct interest *interest, const struct interest_wis
         struct interest *head = group_head(group);
 
         rml_list_each(at, &group->members)
-                if (rml_list_entry(at, struct interest, member_link)->peer == interest->peer)
+                if (rml_list_entry(at, struct member, member_link)->interest.peer == interest->peer)
                         return refuse(refusal, RAMAL__V1__CODE__CODE_EXISTS,
                                       "this connection has claimed the name already", group);
-        if (wish->no_queue && !(wish->replace && head->allow_replace))
+        if (wish->no_queue && !(wish->replace && member_of(head)->allow_replace))
                 return refuse(refusal, RAMAL__V1__CODE__CODE_EXISTS, "the name is held", group);
         return 0;
 }
@@ -294,19 +287,19 @@ static int check_name(const struct interest *interest, const struct interest_wis
 static int join_plain(struct interest *interest) {
         struct core *core = interest->peer->core;
 
-        return topics_add(core->topics, rml_span_of(interest->pattern),
-                          interest->tap ? TOPIC_TAP : TOPIC_SUBSCRIBER, &interest->slot, interest);
+        return topics_add(core->topics, interest_pattern(interest), interest->tap ? TOPIC_TAP : TOPIC_SUBSCRIBER,
+                          &interest->slot);
 }
 
 /* The owner is replaced: it stands second, or (no_queue) its interest ends. */
 void group_replaced(struct interest *old) {
-        if (old->no_queue) {
+        if (member_of(old)->no_queue) {
                 interest_end(old, RAMAL__V1__WHY__WHY_REPLACED);
                 return;
         }
         interest_move_all(old);
         interest_say(old, RAMAL__V1__STATE__STATE_LOST, 1, RAMAL__V1__WHY__WHY_REPLACED);
-        group_moved_up(old->peer->core, old->gang->group);
+        group_moved_up(old->peer->core, interest_gang(old)->group);
 }
 
 int group_join(struct interest *interest, const struct interest_wish *wish, Ramal__V1__State *state, uint64_t *queued,
@@ -314,6 +307,7 @@ int group_join(struct interest *interest, const struct interest_wish *wish, Rama
         struct core *core = interest->peer->core;
         struct rml_span name = rml_span_of(wish->name ? wish->pattern : wish->group ? wish->group : "");
         struct group *group = NULL;
+        struct member *member;
         struct interest *head;
         struct gang *gang;
         bool replaces;
@@ -324,6 +318,7 @@ int group_join(struct interest *interest, const struct interest_wish *wish, Rama
         *replaced = NULL;
         if (!interest->serve && !wish->group)
                 return join_plain(interest);
+        member = member_of(interest);
         if (name.len)
                 group = group_in(wish->name ? &core->names : &core->groups, group_hash(core, interest->serve, name),
                                  interest->serve, name);
@@ -339,13 +334,13 @@ int group_join(struct interest *interest, const struct interest_wish *wish, Rama
         if (!gang)
                 gang = gang_new(core, group, wish->pattern);
         head = group_head(group);
-        replaces = group->is_name && head && wish->replace && head->allow_replace;
-        interest->gang = gang;
-        interest->rank = !head ? RANK_FIRST
-                               : replaces ? head->rank - 1
-                                          : rml_list_entry(group->members.prev, struct interest, member_link)->rank + 1;
+        replaces = group->is_name && head && wish->replace && member_of(head)->allow_replace;
+        member->gang = gang;
+        member->rank = !head ? RANK_FIRST
+                               : replaces ? member_of(head)->rank - 1
+                                          : rml_list_entry(group->members.prev, struct member, member_link)->rank + 1;
         if (!gang || policy_enter(interest) < 0) {
-                interest->gang = NULL;
+                member->gang = NULL;
                 if (gang && !gang->count) {
                         gang_close(core, gang);
                         gang_free(gang);
@@ -355,9 +350,9 @@ int group_join(struct interest *interest, const struct interest_wish *wish, Rama
                 return -ENOMEM;
         }
         if (replaces)
-                rml_list_push_front(&group->members, &interest->member_link);
+                rml_list_push_front(&group->members, &member->member_link);
         else
-                rml_list_push_back(&group->members, &interest->member_link);
+                rml_list_push_back(&group->members, &member->member_link);
         group->member_count++;
         group->refs++;
         gang->count++;
@@ -365,26 +360,31 @@ int group_join(struct interest *interest, const struct interest_wish *wish, Rama
         if (group->policy == RAMAL__V1__POLICY__POLICY_PRIMARY) {
                 *state = !head || replaces ? RAMAL__V1__STATE__STATE_OWNER : RAMAL__V1__STATE__STATE_QUEUED;
                 *queued = !head || replaces ? 0 : group->member_count - 1;
-                interest->told = *state;
-                interest->told_queued = *queued;
+                member->told = *state;
+                member->told_queued = *queued;
         }
         *replaced = replaces ? head : NULL;
         name_changed(core, group);
         return 0;
 }
 
+void group_wait(struct interest *interest) {
+        rml_list_remove(&interest->peer->waiting_link);
+        rml_list_push_back(&interest_gang(interest)->group->waiting, &interest->peer->waiting_link);
+}
+
 void group_mute(struct interest *interest) {
-        if (interest->gang)
+        if (interest_gang(interest))
                 policy_quit(interest);
 }
 
 void group_leave(struct interest *interest) {
-        struct gang *gang = interest->gang;
+        struct gang *gang = interest_gang(interest);
         struct group *group = gang->group;
         struct core *core = interest->peer->core;
 
         group_mute(interest);
-        rml_list_remove(&interest->member_link);
+        rml_list_remove(&member_of(interest)->member_link);
         group->member_count--;
         if (!--gang->count)
                 gang_close(core, gang);
@@ -395,11 +395,11 @@ void group_leave(struct interest *interest) {
 }
 
 void group_release(struct interest *interest) {
-        struct gang *gang = interest->gang;
+        struct gang *gang = interest_gang(interest);
         struct group *group = gang->group;
 
         pins_forget(interest);
-        interest->gang = NULL;
+        member_of(interest)->gang = NULL;
         if (!--gang->refs)
                 gang_free(gang);
         group->refs--;

@@ -12,8 +12,8 @@
 #include "router.h"
 
 #define FRAME_SMALL (64u << 10)      /* half-read frames up to this are not counted */
-#define FRAME_THINGS 16u             /* as much work as a frame */
 #define FRAME_BYTES 256u
+#define OUTPUT_MAX (1u << 20)        /* of which one connection makes so much in a turn, or a message more */
 
 void input_init(struct peer *peer, uint32_t frame_bytes_max) {
         struct input *input = &peer->input;
@@ -65,7 +65,7 @@ static bool reserve_fits(const struct account *account, uint64_t bytes) {
 }
 
 static void reserve(struct peer *peer, uint64_t bytes) {
-        peer->input.reserved = bytes;
+        peer->input.reserved = (uint32_t)bytes; /* of one frame */
         peer->input.framer.collect_max = UINT32_MAX;
         peer->account->input_bytes += bytes;
         peer->core->input_bytes += bytes;
@@ -109,7 +109,7 @@ static bool may_begin(struct peer *peer, const struct rml_span *in) {
                 reserve(peer, len);
                 return true;
         }
-        input->wanted = len;
+        input->wanted = (uint32_t)len;
         peer->core->counters.frame_waits++;
         rml_list_push_back(&account->starved, &input->starved_link);
         event_limit(peer, "the half-read frames of this user are large together: one waits",
@@ -173,32 +173,37 @@ void input_check_unread(struct peer *peer) {
 
 /* ---- the stash ---- */
 
+struct stash {
+        size_t at, len; /* looked at up to here; bytes in it */
+        uint8_t bytes[];
+};
+
 static void stash_free(struct input *input) {
         free(input->stash);
         input->stash = NULL;
-        input->stash_at = input->stash_len = 0;
 }
 
 /* Keeps what may not be looked at yet. */
 static void stash_add(struct peer *peer, struct rml_span rest) {
         struct input *input = &peer->input;
-        size_t left = input->stash_len - input->stash_at;
-        uint8_t *stash;
+        struct stash *stash = input->stash;
+        size_t left = stash ? stash->len - stash->at : 0;
 
-        if (input->stash_at) {
-                memmove(input->stash, input->stash + input->stash_at, left);
-                input->stash_at = 0;
-                input->stash_len = left;
+        if (left && stash->at) {
+                memmove(stash->bytes, stash->bytes + stash->at, left);
+                stash->at = 0;
+                stash->len = left;
         }
-        stash = realloc(input->stash, left + rest.len);
+        stash = realloc(stash, sizeof(*stash) + left + rest.len);
         if (!stash) {
                 peer_goaway(peer, RAMAL__V1__CODE__CODE_OVER_LIMIT, "the broker is out of memory",
                             input->framer.consumed);
                 return;
         }
-        memcpy(stash + left, rest.data, rest.len);
+        memcpy(stash->bytes + left, rest.data, rest.len);
+        stash->at = 0;
+        stash->len = left + rest.len;
         input->stash = stash;
-        input->stash_len = left + rest.len;
 }
 
 void input_end(struct peer *peer) {
@@ -240,30 +245,60 @@ static void input_progress(struct peer *peer, bool fresh) {
 
         if (!have) {
                 input->progress_bytes = 0;
-                if (peer->timer.node.in_heap)
+                if (rml_heap_has(&peer->timer.node))
                         peer_arm(peer); /* nothing is waited for: no timer */
                 return;
         }
         if (fresh || !input->progress_bytes || have - input->progress_bytes >= PROGRESS_BYTES) {
                 input->progress_ns = peer->core->now_ns;
-                input->progress_bytes = have;
+                input->progress_bytes = (uint32_t)have;
         }
-        if (!peer->timer.node.in_heap || peer->state == PEER_DRAINING)
+        if (!rml_heap_has(&peer->timer.node) || peer->state == PEER_DRAINING)
                 peer_arm(peer);
 }
 
-void input_looked(struct peer *peer, uint64_t things) {
-        uint64_t frames = things / FRAME_THINGS;
+void input_looked_much(struct peer *peer, uint64_t things) {
+        uint64_t frames = things / INPUT_FRAME_THINGS;
 
         peer->input.left -= frames < peer->input.left ? frames : peer->input.left;
 }
 
 void input_made(struct peer *peer, uint64_t bytes) {
-        input_looked(peer, bytes / FRAME_BYTES * FRAME_THINGS);
+        input_looked(peer, bytes / FRAME_BYTES * INPUT_FRAME_THINGS);
 }
 
 void input_moved(struct peer *peer, uint64_t messages) {
-        input_looked(peer, messages * FRAME_THINGS);
+        input_looked(peer, messages * INPUT_FRAME_THINGS);
+}
+
+void input_sends_much(struct peer *peer, uint64_t bytes) {
+        uint64_t now = bytes < OUTPUT_MAX ? bytes : OUTPUT_MAX;
+
+        input_looked(peer, now / INPUT_OUTPUT_BYTES * INPUT_FRAME_THINGS);
+        peer->core->output += now;
+        if (bytes > now) {
+                peer->input.owed += bytes - now;
+                peer->input.stash_turn = peer->core->turn;
+        }
+}
+
+/* Must it wait because of what an earlier frame of it was worth? One turn's part of that is over now. */
+static bool owes(struct peer *peer) {
+        struct input *input = &peer->input;
+        uint64_t now = input->owed < OUTPUT_MAX ? input->owed : OUTPUT_MAX;
+
+        if (now && input->stash_turn != peer->core->turn) {
+                input->owed -= now;
+                peer->core->output += now;
+        }
+        return now != 0;
+}
+
+uint64_t core_turn_output(struct core *core) {
+        uint64_t output = core->output;
+
+        core->output = 0;
+        return output;
 }
 
 /* Looks at as much as may be looked at in one turn; *in is advanced. */
@@ -277,7 +312,7 @@ static void input_run(struct peer *peer, struct rml_span *in) {
         while (peer_reads(peer) && !input_waits(peer)) {
                 struct rml_raw raw;
 
-                if (fresh && in->len && !input->left) {
+                if (in->len && (fresh ? !input->left || input->owed : owes(peer))) {
                         input->stash_turn = peer->core->turn;
                         break;
                 }
@@ -323,6 +358,19 @@ void core_peer_input(struct peer *peer, const uint8_t *data, size_t len) {
         core_settle(peer->core);
 }
 
+uint8_t *core_peer_room(struct peer *peer, size_t *room) {
+        return core_peer_reading(peer) ? rml_framer_room(&peer->input.framer, room) : NULL;
+}
+
+void core_peer_filled(struct peer *peer, size_t len) {
+        struct rml_span none = {NULL, 0};
+
+        rml_framer_filled(&peer->input.framer, len);
+        peer->input.heard_ns = peer->core->now_ns;
+        input_run(peer, &none);
+        core_settle(peer->core);
+}
+
 void core_peer_eof(struct peer *peer) {
         struct input *input = &peer->input;
 
@@ -342,17 +390,14 @@ void core_peer_eof(struct peer *peer) {
 /* One turn of what waited. The bytes are ours meanwhile: the peer may end in the midst of them. */
 static void input_turn(struct peer *peer) {
         struct input *input = &peer->input;
-        uint8_t *stash = input->stash;
-        size_t len = input->stash_len;
-        struct rml_span in = {stash + input->stash_at, len - input->stash_at};
+        struct stash *stash = input->stash;
+        struct rml_span in = {stash->bytes + stash->at, stash->len - stash->at};
 
         input->stash = NULL;
-        input->stash_at = input->stash_len = 0;
         input_run(peer, &in);
         if (in.len) {
                 input->stash = stash;
-                input->stash_at = len - in.len;
-                input->stash_len = len;
+                stash->at = stash->len - in.len;
                 if (!input_waits(peer))
                         rml_list_push_back(&peer->core->resumed, &input->resumed_link);
         } else {

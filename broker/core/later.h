@@ -7,7 +7,14 @@
 #include "scan.h"
 
 /* The dotted name of the first field that asks for something later ("subscribe.tap"), or NULL. */
-const char *later_in_data(enum rml_kind, const struct rml_data *);
+const char *later_in_data_named(enum rml_kind, const struct rml_data *);
+/* Most ask for nothing that could be. */
+static inline const char *later_in_data(enum rml_kind kind, const struct rml_data *data) {
+        return data->flags || data->revision || data->nfds || data->origin || data->hops || data->must_not_exist ||
+                               data->owned || data->everyone
+                       ? later_in_data_named(kind, data)
+                       : NULL;
+}
 const char *later_in_control(enum rml_kind, const ProtobufCMessage *);
 
 /* What this release does: for WELCOME.features. NULL-terminated. */

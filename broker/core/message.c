@@ -8,7 +8,7 @@
 #include "budget.h"
 #include "state.h"
 
-const struct rml_span message_sender_broker = {(const uint8_t *)"\x32\x00", 2};
+const struct rml_span message_sender_broker = {(const uint8_t[RML_SENDER_BYTES_MAX]){6 << 3 | 2, 0}, 2};
 
 _Static_assert(sizeof(struct body) <= MESSAGE_BODY_BYTES, "what a body costs");
 
@@ -19,7 +19,7 @@ struct body *message_body(struct core *core, struct message *message) {
 
         if (body)
                 return body;
-        body = malloc(sizeof(*body) + (small ? message->tail.len : 0));
+        body = shelf_take(&core->shelf, sizeof(*body) + (small ? message->tail.len : 0));
         if (!body)
                 return NULL;
         /* One by one: gcc clears a whole one of that size by a `rep stos`, which costs as much as all the rest here. */
@@ -35,7 +35,7 @@ struct body *message_body(struct core *core, struct message *message) {
         body->expires_ns = message->expires_ns ? message->expires_ns : CORE_NEVER;
         body->sender = (struct rml_span){body->sender_field, message->sender->len};
         rml_list_init(&body->held_link);
-        memcpy(body->sender_field, message->sender->data, message->sender->len);
+        memcpy(body->sender_field, message->sender->data, RML_SENDER_BYTES_MAX);
         if (small) {
                 if (message->tail.len)
                         memcpy(body->bytes, message->tail.data, message->tail.len);
@@ -46,7 +46,7 @@ struct body *message_body(struct core *core, struct message *message) {
         } else {
                 blob = rml_blob_new(message->tail.len);
                 if (!blob) {
-                        free(body);
+                        shelf_give(&core->shelf, body, sizeof(*body));
                         return NULL;
                 }
                 memcpy(blob->bytes, message->tail.data, message->tail.len);
@@ -112,18 +112,13 @@ bool message_share_reply(struct core *core, struct message *message, struct body
                share_within(core, message, core->config.limits.broker_bytes, share);
 }
 
-struct body *body_ref(struct body *body) {
-        body->refs++;
-        return body;
-}
+void body_free(struct body *body) {
+        size_t size;
 
-struct body *body_unref(struct body *body) {
-        if (!body || --body->refs)
-                return NULL;
         rml_check(body->core->bodies_bytes >= body->charge + MESSAGE_BODY_BYTES);
         body->core->bodies_bytes -= body->charge + MESSAGE_BODY_BYTES;
         account_unref(body->core, body->account);
+        size = sizeof(*body) + (body->blob ? 0 : body->tail.len);
         rml_blob_unref(body->blob);
-        free(body);
-        return NULL;
+        shelf_give(&body->core->shelf, body, size);
 }

@@ -60,6 +60,7 @@ struct message {
         uint64_t key;           /* hash of its key, if it has one */
         uint64_t expires_ns;    /* 0 and CORE_NEVER = never */
         bool held;              /* publish credit was taken for it */
+        bool plain;             /* a publish of a peer, small enough to be copied, without an end: commit_plain() */
         size_t receivers;       /* so many may get it: a large one for several is shared */
         struct body *body;      /* NULL until something has to wait; one reference is the message's */
 };
@@ -78,8 +79,17 @@ bool message_lacks_room(const struct core *, const struct message *reply);
 /* The message that a body was made of, to be routed again. Borrows it: no message_done(). */
 struct message message_again(struct body *);
 
-struct body *body_ref(struct body *);
-struct body *body_unref(struct body *); /* accepts NULL, returns NULL */
+static inline struct body *body_ref(struct body *body) {
+        body->refs++;
+        return body;
+}
+void body_free(struct body *);
+/* Accepts NULL, returns NULL. */
+static inline struct body *body_unref(struct body *body) {
+        if (body && !--body->refs)
+                body_free(body);
+        return NULL;
+}
 
 static inline void message_done(struct message *message) {
         if (message->body)

@@ -59,18 +59,15 @@ static void outbox_append(struct outbox *outbox, struct piece *piece) {
         outbox->last = piece;
 }
 
-uint8_t *outbox_reserve(struct outbox *outbox, struct chunk_pool *pool, size_t n) {
-        struct piece *piece = outbox->last;
+/* In another chunk. */
+uint8_t *outbox_reserve_more(struct outbox *outbox, struct chunk_pool *pool, size_t n) {
+        size_t room = !outbox->first && n <= CHUNK_SMALL ? CHUNK_SMALL : n <= CHUNK_LARGE ? CHUNK_LARGE : n;
+        struct piece *piece = chunk_take(pool, room);
 
-        if (!piece || piece->body || piece->room - piece->len < n) {
-                size_t room = !outbox->first && n <= CHUNK_SMALL ? CHUNK_SMALL : n <= CHUNK_LARGE ? CHUNK_LARGE : n;
-
-                piece = chunk_take(pool, room);
-                if (!piece)
-                        return NULL;
-                outbox_append(outbox, piece);
-        }
-        return piece->bytes + piece->len;
+        if (!piece)
+                return NULL;
+        outbox_append(outbox, piece);
+        return piece->bytes;
 }
 
 int outbox_put_body(struct outbox *outbox, size_t head_len, struct body *body) {
@@ -79,7 +76,8 @@ int outbox_put_body(struct outbox *outbox, size_t head_len, struct body *body) {
         if (!piece)
                 return -ENOMEM;
         outbox_advance(outbox, head_len);
-        *piece = (struct piece){.body = body_ref(body), .data = body->tail.data, .len = body->tail.len};
+        *piece = (struct piece){.body = body_ref(body), .data = body->tail.data, .len = body->tail.len,
+                               .room = body->tail.len};
         outbox_append(outbox, piece);
         outbox->bytes += body->tail.len;
         outbox->put += body->tail.len;

@@ -13,7 +13,7 @@ struct piece {
         struct piece *next;
         struct body *body; /* NULL: a chunk, whose bytes follow */
         const uint8_t *data;
-        size_t len, sent, room;
+        size_t len, sent, room; /* of a body's the room is len: nothing more can be written to it */
         uint8_t bytes[];
 };
 
@@ -30,9 +30,20 @@ struct outbox {
 };
 
 /* Room for n contiguous bytes at the end, or NULL without memory. Then outbox_advance() by what was written. */
-uint8_t *outbox_reserve(struct outbox *, struct chunk_pool *, size_t n);
+uint8_t *outbox_reserve_more(struct outbox *, struct chunk_pool *, size_t n);
+/* The same, but only where there is room already: NULL also means that there is not. */
+static inline uint8_t *outbox_room(const struct outbox *outbox, size_t n) {
+        struct piece *piece = outbox->last;
+
+        return piece && piece->room - piece->len >= n ? piece->bytes + piece->len : NULL;
+}
+static inline uint8_t *outbox_reserve(struct outbox *outbox, struct chunk_pool *pool, size_t n) {
+        uint8_t *room = outbox_room(outbox, n);
+
+        return room ? room : outbox_reserve_more(outbox, pool, n);
+}
 static inline void outbox_advance(struct outbox *outbox, size_t n) {
-        rml_check(outbox->last && outbox->last->room - outbox->last->len >= n);
+        rml_check(outbox->last->room - outbox->last->len >= n);
         outbox->last->len += n;
         outbox->bytes += n;
         outbox->put += n;

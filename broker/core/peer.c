@@ -16,7 +16,6 @@
 #include "group.h"
 #include "interest.h"
 
-#define AHEAD_MAX (256u << 10)     /* committed ahead of the socket */
 #define RESERVED_HELLO_NS UINT64_C(1000000000)
 
 struct peer *peer_find(const struct core *core, uint64_t id) {
@@ -32,27 +31,13 @@ struct peer *peer_find(const struct core *core, uint64_t id) {
         return NULL;
 }
 
-void peer_touch(struct peer *peer) {
-        if (peer->state != PEER_CLOSED && !rml_list_linked(&peer->dirty_link))
-                rml_list_push_back(&peer->core->dirty, &peer->dirty_link);
-}
-
 void peer_reading_changed(struct peer *peer) {
         if (peer->state != PEER_CLOSED && !rml_list_linked(&peer->reading_link))
                 rml_list_push_back(&peer->core->readings, &peer->reading_link);
 }
 
-/* It ends, and not all that may be queued for it is ready yet: order is kept by waiting. */
-static bool peer_waits(const struct peer *peer) {
+bool peer_waits(const struct peer *peer) {
         return peer->state == PEER_LEAVING && departure_goes_on(peer);
-}
-
-bool peer_has_room(const struct peer *peer, size_t n) {
-        return peer->outbox.bytes == 0 || peer->outbox.bytes + n <= AHEAD_MAX;
-}
-
-bool peer_clear(const struct peer *peer, size_t n) {
-        return !rml_heap_top(&peer->ready) && peer_has_room(peer, n) && !peer_waits(peer);
 }
 
 void peer_commit(struct peer *peer) {
@@ -63,11 +48,18 @@ void peer_commit(struct peer *peer) {
         calls_tell_credit(peer);
         credit_tell(peer);
         while ((top = rml_heap_top(&peer->ready)) && peer_has_room(peer, 1)) {
-                if (top == &peer->answers_ready) {
+                if (answers_next(peer, top)) {
                         if (!answer_commit(peer))
                                 break;
-                } else if (!interest_commit(rml_container_of(top, struct interest, ready))) {
-                        break;
+                } else {
+                        struct interest *interest = rml_container_of(top, struct backlog, ready)->interest;
+
+                        if (group_holds(interest)) {
+                                group_wait(interest);
+                                return;
+                        }
+                        if (!interest_commit(interest))
+                                break;
                 }
         }
         /* With an empty output room cannot be the reason: it was memory, and nothing would ever wake this peer. */
@@ -79,25 +71,37 @@ void peer_commit(struct peer *peer) {
 
 /* ---- marks ---- */
 
-__attribute__((noinline)) static bool marks_grow(struct mark_ring *ring) {
-        size_t room = ring->room ? ring->room * 2 : 16;
-        struct mark *items = malloc(room * sizeof(*items));
+static void marks_shelve(struct core *core, struct mark_ring *ring) {
+        if (ring->room == MARKS_MIN && core->spare_mark_count < RML_COUNT(core->spare_marks))
+                core->spare_marks[core->spare_mark_count++] = ring->items;
+        else
+                free(ring->items);
+}
 
+void marks_free(struct peer *peer) {
+        marks_shelve(peer->core, &peer->marks);
+        peer->marks = (struct mark_ring){0};
+}
+
+/* One of the smallest kind is kept for whoever has something on its way next: most have it for one turn. */
+bool marks_grow(struct peer *peer) {
+        struct mark_ring *ring = &peer->marks;
+        struct core *core = peer->core;
+        uint32_t room = ring->room ? ring->room * 2 : MARKS_MIN;
+        struct mark *items;
+
+        if (room == MARKS_MIN && core->spare_mark_count)
+                items = core->spare_marks[--core->spare_mark_count];
+        else
+                items = malloc(room * sizeof(*items));
         if (!items)
                 return false;
         for (size_t i = 0; i < ring->count; i++)
                 items[i] = ring->items[(ring->first + i) & (ring->room - 1)];
-        free(ring->items);
+        marks_shelve(core, ring);
         *ring = (struct mark_ring){.items = items, .count = ring->count, .room = room};
+        ring->last = ring->count ? &items[ring->count - 1] : NULL;
         return true;
-}
-
-struct mark *peer_mark(struct peer *peer) {
-        struct mark_ring *ring = &peer->marks;
-
-        if (ring->count == ring->room && !marks_grow(ring))
-                return NULL;
-        return &ring->items[(ring->first + ring->count++) & (ring->room - 1)];
 }
 
 void peer_forget_marks(struct peer *peer, const struct interest *interest) {
@@ -111,6 +115,13 @@ void peer_forget_marks(struct peer *peer, const struct interest *interest) {
         }
 }
 
+/* So many of a mark's deliveries have been taken. */
+static uint32_t mark_part(const struct mark *mark, uint64_t taken) {
+        uint64_t begin = mark->end - (uint64_t)mark->count * mark->len;
+
+        return taken > begin ? (uint32_t)(taken - begin) / mark->len : 0; /* less than an output holds */
+}
+
 static void marks_pass(struct peer *peer) {
         struct mark_ring *ring = &peer->marks;
         uint64_t taken = peer->outbox.put - peer->outbox.bytes;
@@ -119,11 +130,12 @@ static void marks_pass(struct peer *peer) {
                 struct mark mark = ring->items[ring->first];
 
                 ring->first = (ring->first + 1) & (ring->room - 1);
-                ring->count--;
+                if (!--ring->count)
+                        ring->last = NULL;
                 switch (mark.kind) {
                 case MARK_DELIVERY:
                         if (mark.interest)
-                                interest_taken(mark.interest, mark.bytes);
+                                interest_taken(mark.interest, mark.count, mark.bytes);
                         break;
                 case MARK_REPLY:
                         call_reply_taken(peer->core, mark.token, mark.seq);
@@ -134,8 +146,14 @@ static void marks_pass(struct peer *peer) {
                 }
         }
         if (!ring->count && ring->room) {
-                free(ring->items);
-                *ring = (struct mark_ring){0};
+                marks_free(peer);
+        } else if (ring->count && ring->items[ring->first].kind == MARK_DELIVERY) {
+                struct mark *mark = &ring->items[ring->first];
+                uint32_t part = mark_part(mark, taken);
+
+                mark->count -= part;
+                if (part && mark->interest)
+                        interest_taken(mark->interest, part, mark->bytes);
         }
 }
 
@@ -224,7 +242,7 @@ void peer_arm(struct peer *peer) {
         }
         if (at == CORE_NEVER)
                 timer_clear(core, &peer->timer);
-        else if (!peer->timer.node.in_heap || peer->timer.node.key != at)
+        else if (!rml_heap_has(&peer->timer.node) || peer->timer.node.key != at)
                 timer_set(core, &peer->timer, at);
 }
 
@@ -282,8 +300,7 @@ static void peer_shut(struct peer *peer) {
                 return;
         peer->lost = true; /* nothing of what follows is said to it */
         calls_of_caller_gone(peer, RAMAL__V1__WHY__WHY_GONE, false);
-        free(peer->marks.items);
-        peer->marks = (struct mark_ring){0};
+        marks_free(peer);
         answers_clear(peer);
         outbox_clear(&peer->outbox, &core->pool);
         input_end(peer);
@@ -304,6 +321,7 @@ void peer_departed(struct peer *peer, enum departure how) {
         }
         peer->state = PEER_CLOSED;
         rml_list_remove(&peer->dirty_link);
+        rml_list_remove(&peer->waiting_link);
         rml_list_remove(&peer->reading_link);
         rml_list_push_back(&peer->core->closed, &peer->closed_link);
 }
@@ -333,15 +351,17 @@ void peer_end(struct peer *peer, enum peer_end end, const char *how) {
                         event_add(core, CORE_EVENT_GONE, peer, how);
                         peer->publish_gone = true;
                         rml_list_remove(&peer->presence_link);
-                        rml_list_push_back(&core->changed_peers, &peer->presence_link);
+                        core_settle_later(core, &core->changed_peers, &peer->presence_link);
                 }
                 peer->state = PEER_LEAVING;
                 credit_forget(peer);
                 input_end(peer);
                 peer_reading_changed(peer);
                 peer->flush_ns = core_add_ns(core->now_ns, peer->account->limits->flush_timeout_ns);
+                if (end == PEER_END_LOST) /* before what is queued moves: nobody inherits a call that is over */
+                        calls_of_caller_gone(peer, RAMAL__V1__WHY__WHY_GONE, false);
                 rml_list_each(at, &peer->grouped_list)
-                        group_mute(rml_list_entry(at, struct interest, grouped_link));
+                        group_mute(&rml_list_entry(at, struct member, grouped_link)->interest);
                 departure_begin(peer, end == PEER_END_BYE    ? DEPARTURE_ENDS
                                       : end == PEER_END_STOP ? DEPARTURE_STOPS
                                                              : DEPARTURE_DIES);

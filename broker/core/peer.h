@@ -6,7 +6,9 @@
 #include "account.h"
 #include "encode.h"
 #include "input.h"
+#include "papers.h"
 #include "state.h"
+#include "subject.h"
 
 enum peer_state {
         PEER_HELLO,    /* nothing came yet */
@@ -26,18 +28,32 @@ enum departure {
         DEPARTURE_FREES,  /* nothing can be flushed any more */
 };
 
-/* Where in the output something ends: what is to happen when the socket has taken it. */
+/* Where in the output something ends: what is to happen when the socket has taken it. Deliveries of one interest that
+ * follow each other and are alike, in length and in charge, are one mark: so the way back costs as much for a thousand
+ * of them as for one. */
 enum mark_kind { MARK_DELIVERY, MARK_REPLY, MARK_ANSWER };
 struct mark {
         uint64_t end;             /* outbox.put at its end */
         enum mark_kind kind;
-        uint32_t bytes;           /* DELIVERY: charge; ANSWER: length */
-        struct interest *interest; /* DELIVERY: NULL once it is gone */
-        uint64_t token, seq;      /* REPLY */
+        uint32_t bytes;           /* DELIVERY: charge of each; ANSWER: length */
+        union {
+                struct { /* DELIVERY */
+                        struct interest *interest; /* NULL once it is gone */
+                        uint32_t count, len;       /* so many, each so long in the output */
+                };
+                struct { /* REPLY */
+                        uint64_t token, seq;
+                };
+        };
 };
 struct mark_ring {
-        struct mark *items;
-        size_t first, count, room; /* room is a power of two or 0 */
+        struct mark *items, *last; /* last: the newest, NULL while there is none */
+        uint32_t first, count, room; /* room is a power of two or 0 */
+};
+
+/* Where a connection has to prove that it knows the token, from HELLO to AUTH. */
+struct challenge {
+        uint8_t client_nonce[32], nonce[32];
 };
 
 struct peer {
@@ -48,16 +64,14 @@ struct peer {
         bool local, in, lost, publish_gone; /* in: was welcomed; lost: nothing can be sent, or told, any more */
         bool reserved;                 /* in a place that is kept for who only looks */
         bool inspect;                  /* only looks: the broker's own API and nothing else */
+        bool bye;
+        bool credit_due;               /* credit_untold is to be told when there is room */
         uint32_t uid, gid, pid;
-        uint32_t *groups;
-        size_t group_count;
-        struct rml_span identity;      /* how it proved itself if it is not local: static text */
-        struct rml_span sender;        /* the field, as its messages bear it: in here */
-        uint8_t sender_field[RML_SENDER_BYTES_MAX];
-        char *app, *library, *address;
+        struct papers *papers;
+        struct rml_span sender;        /* the field, as its messages bear it: in its papers */
         uint64_t accepted_ns;
         struct account *account;
-        uint8_t client_nonce[32], nonce[32];
+        struct challenge *challenge;   /* NULL: none waits for its answer */
 
         struct input input;            /* what it sent and nobody has looked at */
         uint64_t id_last;              /* Frame.id */
@@ -65,28 +79,28 @@ struct peer {
         struct timer timer;            /* HELLO, half-read frame, flush */
         uint64_t flush_ns;             /* when LEAVING or DRAINING ends */
         uint64_t bye_id;               /* Frame.id of BYE, to be answered last */
-        bool bye;
 
         struct rml_table interests;    /* struct interest.node, by sid */
         struct rml_list interest_list; /* all, those that only flush included */
-        struct rml_list grouped_list;  /* members of groups: struct interest.grouped_link */
-        struct rml_list name_list;     /* names that it claimed: struct interest.name_link */
+        struct rml_list grouped_list;  /* members of groups: struct member.grouped_link */
+        struct member *names;          /* that it claimed, the first: a ring by name_link; or NULL */
         struct rml_list departing_link; /* core->departing: its interests have not gone all of them */
+        struct rml_list waiting_link;  /* struct group.waiting: what is next for it has to wait (group_holds()) */
         enum departure departure;
-        size_t departures;             /* so many have not */
-        size_t interest_count, name_count;
+        uint32_t departures;           /* so many have not */
+        uint32_t movers;               /* so many of its interests have still something for others of their groups */
+        uint32_t interest_count, name_count;
+        uint32_t call_count, served_count;
+        uint32_t queued_count;         /* all that waits for it */
         struct rml_list calls;         /* its own: struct call.caller_link */
-        size_t call_count;
         struct rml_list served;        /* committed to it: struct call.callee_link */
-        size_t served_count;
         struct rml_list credits;       /* calls whose stream credit it is to be told */
 
         struct outbox outbox;
         struct mark_ring marks;
         struct rml_heap ready;         /* what may be committed: ordered by acceptance */
-        struct rml_heap_node answers_ready;
-        struct rml_list answers;       /* struct answer.link */
-        size_t queued_bytes, queued_count; /* all that waits for it, and what it costs */
+        struct rml_list answers;       /* struct answer.link; the first one is in there as well */
+        size_t queued_bytes;           /* what all that waits for it costs */
         struct spent spent;            /* what is charged to it */
         size_t strangers;              /* other uids that have something waiting for it */
         uint64_t in_flight;            /* deliveries not confirmed, of all its interests */
@@ -95,25 +109,62 @@ struct peer {
         struct rml_list held;          /* struct body.held_link: its publishes in `block` queues */
         uint64_t credit_used;          /* their bytes */
         uint64_t credit_untold;        /* of its publish credit: came back and was not told */
-        bool credit_due;               /* and is to be told when there is room */
         uint64_t pass, pass_cost;      /* core->pass of the last route that was judged; what it would have to queue */
 
-        struct rml_list link, dirty_link, closed_link, reading_link, presence_link;
+        struct rml_list link, reading_link, presence_link;
+        union {
+                struct rml_list dirty_link;
+                struct rml_list closed_link; /* once it is CLOSED */
+        };
         struct rml_table_node node;
 };
 
+/* How it proved itself if it is not local. */
+static inline struct rml_span peer_identity(const struct peer *peer) {
+        return peer->local ? (struct rml_span){NULL, 0} : rml_span_of("token");
+}
 struct peer *peer_find(const struct core *, uint64_t id);
 /* Has something to send or to commit. */
-void peer_touch(struct peer *);
+static inline void peer_touch(struct peer *peer) {
+        if (!rml_list_linked(&peer->dirty_link) && peer->state != PEER_CLOSED)
+                rml_list_push_back(&peer->core->dirty, &peer->dirty_link);
+}
+static inline void input_sends(struct peer *peer, uint64_t bytes) {
+        if (bytes >= INPUT_OUTPUT_BYTES)
+                input_sends_much(peer, bytes);
+        else
+                peer->core->output += bytes;
+}
 /* Whether its socket is to be read may have changed: the edge looks at it again. */
 void peer_reading_changed(struct peer *);
 /* Commits what may be committed (at most 256 KiB or one message ahead of the socket). */
 void peer_commit(struct peer *);
+#define PEER_AHEAD_MAX (256u << 10) /* committed ahead of the socket */
+static inline bool peer_has_room(const struct peer *peer, size_t n) {
+        return peer->outbox.bytes == 0 || peer->outbox.bytes + n <= PEER_AHEAD_MAX;
+}
+/* It ends, and not all that may be queued for it is ready yet: order is kept by waiting. */
+bool peer_waits(const struct peer *);
 /* May n bytes be committed now, without waiting behind anything else? */
-bool peer_clear(const struct peer *, size_t n);
-bool peer_has_room(const struct peer *, size_t n);
-/* One more, to be filled in by the caller. NULL without memory. */
-struct mark *peer_mark(struct peer *);
+static inline bool peer_clear(const struct peer *peer, size_t n) {
+        return !rml_heap_top(&peer->ready) && peer_has_room(peer, n) &&
+               (peer->state != PEER_LEAVING || !peer_waits(peer));
+}
+
+#define MARKS_MIN 16u
+void marks_free(struct peer *);
+/* Room for one more mark. Returns false without memory. */
+bool marks_grow(struct peer *);
+static inline bool marks_room(const struct mark_ring *ring) {
+        return ring->count < ring->room;
+}
+static inline bool marks_reserve(struct peer *peer) {
+        return marks_room(&peer->marks) || marks_grow(peer);
+}
+/* One more, to be filled in by the caller: after marks_reserve(). */
+static inline struct mark *marks_put(struct mark_ring *ring) {
+        return ring->last = &ring->items[(ring->first + ring->count++) & (ring->room - 1)];
+}
 void peer_forget_marks(struct peer *, const struct interest *);
 
 /* How a peer ends (rule 11). */

@@ -19,14 +19,15 @@ static struct pin *pin_find(const struct core *core, const struct gang *gang, ui
         for (; node; node = rml_table_find_next(node)) {
                 struct pin *pin = rml_container_of(node, struct pin, node);
 
-                if (pin->at->gang == gang && pin->key == key)
+                if (interest_gang(pin->at) == gang && pin->key == key)
                         return pin;
         }
         return NULL;
 }
 
 bool pin_wanted(const struct interest *interest, const struct message *message) {
-        return message->keyed && interest->gang && interest->gang->group->policy == RAMAL__V1__POLICY__POLICY_KEY;
+        return message->keyed && interest_gang(interest) &&
+               interest_gang(interest)->group->policy == RAMAL__V1__POLICY__POLICY_KEY;
 }
 
 struct interest *pin_member(const struct core *core, const struct gang *gang, uint64_t key) {
@@ -37,7 +38,7 @@ struct interest *pin_member(const struct core *core, const struct gang *gang, ui
 
 static void pin_list(struct core *core, struct pin *pin) {
         pin->stale = false;
-        rml_table_put(&core->pins, &pin->node, pin_hash(core, pin->at->gang, pin->key));
+        rml_table_put(&core->pins, &pin->node, pin_hash(core, interest_gang(pin->at), pin->key));
 }
 
 static void pin_unlist(struct core *core, struct pin *pin) {
@@ -48,7 +49,7 @@ static void pin_unlist(struct core *core, struct pin *pin) {
 
 struct pin *pin_take(struct interest *interest, uint64_t key) {
         struct core *core = interest->peer->core;
-        struct pin *old = pin_find(core, interest->gang, key), *pin = old;
+        struct pin *old = pin_find(core, interest_gang(interest), key), *pin = old;
 
         if (!pin || pin->at != interest) {
                 pin = malloc(sizeof(*pin));
@@ -76,7 +77,7 @@ struct pin *pin_move(struct pin *pin, const struct interest *from, struct intere
 
         if (!pin)
                 return NULL;
-        there = pin_find(core, to->gang, pin->key);
+        there = pin_find(core, interest_gang(to), pin->key);
         if (there == pin && pin->at == to)
                 return pin;
         if (pin->at != from || (there && there->at == to)) {
@@ -107,10 +108,12 @@ static void deliveries_forget(const struct rml_list *deliveries) {
 }
 
 void pins_forget(struct interest *interest) {
-        if (!interest->gang || interest->gang->group->policy != RAMAL__V1__POLICY__POLICY_KEY)
+        const struct member *member = interest->grouped ? member_of(interest) : NULL;
+
+        if (!member || !member->gang || member->gang->group->policy != RAMAL__V1__POLICY__POLICY_KEY)
                 return;
-        deliveries_forget(&interest->queue);
-        deliveries_forget(&interest->kept);
-        rml_list_each(at, &interest->calls)
+        deliveries_forget(&member->backlog.queue);
+        deliveries_forget(&member->kept);
+        rml_list_each(at, &member->calls)
                 pin_forget(&rml_list_entry(at, struct call, interest_link)->pin);
 }

@@ -31,7 +31,7 @@ struct seat {
 };
 
 static Ramal__V1__Policy policy_of(const struct interest *interest) {
-        return interest->gang->group->policy;
+        return interest_gang(interest)->group->policy;
 }
 
 bool policy_takes(const struct interest *interest) {
@@ -46,7 +46,7 @@ static void member_key(const struct interest *interest, uint64_t turn, uint64_t 
         *tie = 0;
         switch (policy_of(interest)) {
         case RAMAL__V1__POLICY__POLICY_PRIMARY:
-                *key = interest->rank;
+                *key = member_of(interest)->rank;
                 break;
         case RAMAL__V1__POLICY__POLICY_ROUND_ROBIN:
                 *key = turn;
@@ -62,20 +62,22 @@ static void member_key(const struct interest *interest, uint64_t turn, uint64_t 
 }
 
 static uint64_t member_turn(const struct interest *interest) {
-        return policy_of(interest) == RAMAL__V1__POLICY__POLICY_ROUND_ROBIN ? interest->turn.key : interest->turn.tie;
+        const struct rml_heap_node *turn = &member_of(interest)->turn;
+
+        return policy_of(interest) == RAMAL__V1__POLICY__POLICY_ROUND_ROBIN ? turn->key : turn->tie;
 }
 
 /* Will its window take nothing more, however small? Of a `primary` group the head is chosen, full or not. */
 static bool member_is_full(const struct interest *interest) {
-        uint64_t messages = interest->ledger.queued + interest->ledger.in_flight;
-        uint64_t bytes = interest->queued_bytes + interest->in_flight_bytes;
+        uint64_t messages = interest_queued(interest) + interest->in_flight;
+        uint64_t bytes = interest_queued_bytes(interest) + interest->in_flight_bytes;
 
-        return messages && (messages >= interest->window_messages || bytes >= interest->window_bytes) &&
+        return messages && (messages >= interest->terms->window_messages || bytes >= interest->terms->window_bytes) &&
                policy_of(interest) != RAMAL__V1__POLICY__POLICY_PRIMARY;
 }
 
 static struct rml_heap *member_heap(const struct interest *interest) {
-        return interest->full ? &interest->gang->full : &interest->gang->members;
+        return member_of(interest)->full ? &interest_gang(interest)->full : &interest_gang(interest)->members;
 }
 
 /* ---- the array of `random`: first those in gang->members, then those in gang->full ---- */
@@ -98,19 +100,19 @@ static int crowd_reserve(struct gang *gang) {
 
 static void crowd_put(struct gang *gang, size_t place, struct interest *interest) {
         gang->crowd[place] = interest;
-        interest->place = place;
+        member_of(interest)->place = place;
 }
 
 static void crowd_swap(struct gang *gang, struct interest *one, size_t place) {
         struct interest *other = gang->crowd[place];
 
-        crowd_put(gang, one->place, other);
+        crowd_put(gang, member_of(one)->place, other);
         crowd_put(gang, place, one);
 }
 
 /* Before it is counted in gang->members. */
 static void crowd_enter(struct interest *interest) {
-        struct gang *gang = interest->gang;
+        struct gang *gang = interest_gang(interest);
 
         crowd_put(gang, gang->members.count + gang->full.count, interest);
         crowd_swap(gang, interest, gang->members.count);
@@ -118,17 +120,17 @@ static void crowd_enter(struct interest *interest) {
 
 /* While it is still counted where it was. */
 static void crowd_quit(struct interest *interest) {
-        struct gang *gang = interest->gang;
+        struct gang *gang = interest_gang(interest);
 
-        if (!interest->full)
+        if (!member_of(interest)->full)
                 crowd_swap(gang, interest, gang->members.count - 1);
         crowd_swap(gang, interest, gang->members.count + gang->full.count - 1);
 }
 
 static void crowd_turn(struct interest *interest) {
-        struct gang *gang = interest->gang;
+        struct gang *gang = interest_gang(interest);
 
-        crowd_swap(gang, interest, interest->full ? gang->members.count : gang->members.count - 1);
+        crowd_swap(gang, interest, member_of(interest)->full ? gang->members.count : gang->members.count - 1);
 }
 
 /* ---- a member's place ---- */
@@ -136,18 +138,19 @@ static void crowd_turn(struct interest *interest) {
 static int seat_take(struct interest *interest) {
         const struct rml_seed *seed = &interest->peer->core->config.seed;
         uint64_t point = rml_hash_u64(seed, interest->peer->id, interest->sid);
+        struct member *member = member_of(interest);
         struct seat *seat = malloc(sizeof(*seat));
 
         if (!seat)
                 return -ENOMEM;
         seat->interest = interest;
-        ring_put(&interest->gang->ring, &seat->spot, point, interest->rank, rml_hash_u64(seed, point, interest->rank));
-        interest->seat = seat;
+        ring_put(&member->gang->ring, &seat->spot, point, member->rank, rml_hash_u64(seed, point, member->rank));
+        member->seat = seat;
         return 0;
 }
 
 int policy_enter(struct interest *interest) {
-        struct gang *gang = interest->gang;
+        struct gang *gang = interest_gang(interest);
         uint64_t key, tie;
         int r = 0;
 
@@ -160,45 +163,50 @@ int policy_enter(struct interest *interest) {
         if (policy_of(interest) == RAMAL__V1__POLICY__POLICY_RANDOM)
                 crowd_enter(interest);
         member_key(interest, 0, &key, &tie);
-        rml_heap_push(&gang->members, &interest->turn, key, tie);
+        rml_heap_push(&gang->members, &member_of(interest)->turn, key, tie);
         return 0;
 }
 
 void policy_quit(struct interest *interest) {
-        if (!interest->turn.in_heap)
+        if (!rml_heap_has(&member_of(interest)->turn))
                 return;
         if (policy_of(interest) == RAMAL__V1__POLICY__POLICY_RANDOM)
                 crowd_quit(interest);
         if (policy_of(interest) == RAMAL__V1__POLICY__POLICY_KEY) {
-                ring_remove(&interest->gang->ring, &interest->seat->spot);
-                free(interest->seat);
-                interest->seat = NULL;
+                ring_remove(&interest_gang(interest)->ring, &member_of(interest)->seat->spot);
+                free(member_of(interest)->seat);
+                member_of(interest)->seat = NULL;
         }
-        rml_heap_remove(member_heap(interest), &interest->turn);
+        rml_heap_remove(member_heap(interest), &member_of(interest)->turn);
 }
 
 static void member_place(struct interest *interest, uint64_t turn) {
+        struct member *member = member_of(interest);
         bool full = member_is_full(interest);
         uint64_t key, tie;
 
         member_key(interest, turn, &key, &tie);
-        if (interest->full == full && interest->turn.key == key && interest->turn.tie == tie)
+        if (member->full == full && member->turn.key == key && member->turn.tie == tie)
                 return;
-        if (interest->full != full && policy_of(interest) == RAMAL__V1__POLICY__POLICY_RANDOM)
+        if (member->full == full) {
+                rml_heap_move(member_heap(interest), &member->turn, key, tie);
+                return;
+        }
+        if (policy_of(interest) == RAMAL__V1__POLICY__POLICY_RANDOM)
                 crowd_turn(interest);
-        rml_heap_remove(member_heap(interest), &interest->turn);
-        interest->full = full;
-        rml_heap_push(member_heap(interest), &interest->turn, key, tie);
+        rml_heap_remove(member_heap(interest), &member->turn);
+        member->full = full;
+        rml_heap_push(member_heap(interest), &member->turn, key, tie);
 }
 
-void group_changed(struct interest *interest) {
-        if (interest->gang && interest->turn.in_heap)
+void group_changed_member(struct interest *interest) {
+        if (rml_heap_has(&member_of(interest)->turn) && !interest->detached)
                 member_place(interest, member_turn(interest));
 }
 
-void group_turned(struct interest *interest) {
-        if (interest->gang && interest->turn.in_heap)
-                member_place(interest, ++interest->gang->group->turns);
+void group_turned_member(struct interest *interest) {
+        if (rml_heap_has(&member_of(interest)->turn))
+                member_place(interest, ++interest_gang(interest)->group->turns);
 }
 
 /* ---- choosing ---- */
@@ -216,7 +224,7 @@ struct choice {
 /* The gang of slot i, if it is one of the group. Servers of others may stand between. */
 static struct gang *choice_gang(const struct choice *choice, size_t i) {
         const struct topic_slot *slot = choice->route->slots[i];
-        struct gang *gang = slot->role == TOPIC_SUBSCRIBER ? NULL : slot->owner;
+        struct gang *gang = slot_gang(slot);
 
         return gang && gang->group == choice->group ? gang : NULL;
 }
@@ -227,7 +235,9 @@ static bool choice_fits(const struct choice *choice, const struct interest *inte
 }
 
 static bool member_before(const struct interest *a, const struct interest *b) {
-        return a->turn.key < b->turn.key || (a->turn.key == b->turn.key && a->turn.tie < b->turn.tie);
+        const struct rml_heap_node *one = &member_of(a)->turn, *other = &member_of(b)->turn;
+
+        return one->key < other->key || (one->key == other->key && one->tie < other->tie);
 }
 
 /* Whose turn is it in this heap, if it comes before `best`? */
@@ -235,7 +245,7 @@ static struct interest *heap_pick(struct choice *choice, const struct rml_heap *
         struct interest *found = NULL;
 
         for (struct rml_heap_node *node = rml_heap_top(heap); node; node = rml_heap_next(heap, node)) {
-                struct interest *interest = rml_container_of(node, struct interest, turn);
+                struct interest *interest = &rml_container_of(node, struct member, turn)->interest;
 
                 if ((!found || member_before(interest, found)) && choice_fits(choice, interest))
                         found = interest;
@@ -357,13 +367,14 @@ static struct interest *any_pick(struct choice *choice, const struct core *core)
 
 struct interest *group_choose(const struct topic_route *route, size_t index, const struct message *message,
                               bool full_too, Ramal__V1__Why *why) {
-        const struct group *group = ((const struct gang *)route->slots[index]->owner)->group;
+        const struct group *group = slot_gang(route->slots[index])->group;
         struct choice choice = {.route = route, .index = index, .end = index + 1, .group = group, .message = message,
                                 .why = why};
         struct interest *best = NULL;
 
         /* Those of subscribers stand together. */
-        while (choice.end < route->count && (group->serve || route->slots[choice.end]->kin == group->ordinal))
+        while (choice.end < route->count &&
+               (group->serve || topic_gang_of(route->slots[choice.end])->kin == group->ordinal))
                 choice.end++;
         if (group->policy == RAMAL__V1__POLICY__POLICY_KEY && message->keyed)
                 best = key_pick(&choice, group->core);

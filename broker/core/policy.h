@@ -5,7 +5,7 @@
 
 #include "group.h"
 
-/* Takes its place among the members of interest->gang that may be chosen. Returns 0 or -ENOMEM. */
+/* Takes its place among the members of its gang that may be chosen. Returns 0 or -ENOMEM. */
 int policy_enter(struct interest *);
 /* Is not chosen any more. No-op for one that has no place. */
 void policy_quit(struct interest *);

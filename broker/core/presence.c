@@ -83,9 +83,9 @@ void presence_stall(struct core *core, const struct interest *interest, uint64_t
         made = describe_peer(interest->peer, &arena, &line) == 0;
         event.peer = &line;
         event.sid = interest->sid;
-        event.pattern = describe_text(interest->pattern);
-        event.queued_messages = interest->ledger.queued;
-        event.queued_bytes = interest->queued_bytes;
+        event.pattern = describe_text(interest_pattern(interest));
+        event.queued_messages = interest_queued(interest);
+        event.queued_bytes = interest_queued_bytes(interest);
         event.waited_us = waited_ns / 1000;
         publish_event(core, rml_span_of(subject), made, &event.base);
         arena_deinit(&arena);

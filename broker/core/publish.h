@@ -5,9 +5,9 @@
 
 #include "answer.h"
 
-/* PUBLISH that was scanned. Returns false when everybody has it and the receipt (id) is answered; true when it is
- * refused whole, *ret says why. message->held: publish credit was taken for it. */
-bool publish_from(struct peer *, uint64_t id, const struct rml_data *, struct message *, struct refusal *ret);
+/* A PUBLISH frame that its sender may send now; `head` bytes of it are before the message. After that everybody has it
+ * and its receipt is answered, or it was refused whole, or was malformed. */
+void publish_frame(struct peer *, const struct rml_raw *, uint64_t id, size_t head);
 
 /* The broker's own: does anybody want it, and then publish it. subject: well-formed. */
 bool publish_own_wanted(struct core *, struct rml_span subject);

@@ -27,11 +27,12 @@ static Ramal__V1__Why queue_bound_instead(const struct interest *interest, const
                                           const struct delivery *instead) {
         size_t less = instead ? instead->body->charge : 0;
         uint64_t freed = instead && instead->body->refs == 1 ? less + MESSAGE_BODY_BYTES : 0;
-        uint64_t count = interest->ledger.queued + (interest->grouped ? interest->ledger.in_flight : 0) - !!instead;
-        uint64_t bytes = interest->queued_bytes + (interest->grouped ? interest->in_flight_bytes : 0) - less;
+        uint64_t count = interest_queued(interest) + (interest->grouped ? interest->in_flight : 0) - !!instead;
+        uint64_t bytes = interest_queued_bytes(interest) + (interest->grouped ? interest->in_flight_bytes : 0) - less;
 
         if (count &&
-            (count >= interest->window_messages || !budget_open(bytes, message->charge, interest->window_bytes)))
+            (count >= interest->terms->window_messages ||
+             !budget_open(bytes, message->charge, interest->terms->window_bytes)))
                 return RAMAL__V1__WHY__WHY_WINDOW;
         if (interest->serve) /* the budgets are the caller's */
                 return share_stranger(interest, message->account) && !share_open(interest, message)
@@ -57,8 +58,8 @@ static size_t delivery_cost(const struct delivery *delivery) {
 static void charge_add(struct interest *interest, const struct delivery *delivery) {
         size_t charge = delivery->body->charge;
 
-        interest->ledger.queued++;
-        interest->queued_bytes += charge;
+        interest->backlog->queued++;
+        interest->backlog->queued_bytes += charge;
         if (delivery->call)
                 budget_add_call(interest->peer, delivery->call->caller, charge);
         else
@@ -67,10 +68,11 @@ static void charge_add(struct interest *interest, const struct delivery *deliver
 
 static void charge_remove(struct interest *interest, const struct delivery *delivery) {
         size_t charge = delivery->body->charge;
+        struct backlog *backlog = interest->backlog;
 
-        rml_check(interest->queued_bytes >= charge);
-        interest->ledger.queued--;
-        interest->queued_bytes -= charge;
+        rml_check(backlog->queued && backlog->queued_bytes >= charge);
+        backlog->queued--;
+        backlog->queued_bytes -= charge;
         if (delivery->call)
                 budget_remove_call(interest->peer, delivery->call->caller, charge);
         else
@@ -79,19 +81,13 @@ static void charge_remove(struct interest *interest, const struct delivery *deli
 
 /* ---- the queue ---- */
 
-struct delivery *queue_front(const struct interest *interest) {
-        struct rml_list *first = rml_list_first(&interest->queue);
-
-        return first ? rml_list_entry(first, struct delivery, link) : NULL;
-}
-
 static uint64_t subject_hash(const struct core *core, struct rml_span subject) {
         return rml_hash(&core->config.seed, subject.data, subject.len);
 }
 
 static struct delivery *queue_same_subject(const struct interest *interest, struct rml_span subject) {
         uint64_t hash = subject_hash(interest->peer->core, subject);
-        struct rml_table_node *node = rml_table_find(&interest->subjects, hash);
+        struct rml_table_node *node = rml_table_find(&interest->backlog->subjects, hash);
 
         for (; node; node = rml_table_find_next(node)) {
                 struct delivery *delivery = rml_container_of(node, struct delivery, subject);
@@ -109,13 +105,13 @@ static void queue_index(struct interest *interest, struct delivery *delivery, bo
         struct delivery *newest = front && other ? other : delivery, *below = newest == other ? delivery : other;
 
         if (below == other && other) {
-                rml_table_remove(&interest->subjects, &other->subject);
+                rml_table_remove(&interest->backlog->subjects, &other->subject);
                 other->newest = false;
         }
         if (newest == delivery) {
                 delivery->older = other ? other->older : NULL;
                 delivery->newest = true;
-                rml_table_put(&interest->subjects, &delivery->subject,
+                rml_table_put(&interest->backlog->subjects, &delivery->subject,
                               subject_hash(interest->peer->core, delivery->body->subject));
         }
         if (!below)
@@ -135,7 +131,7 @@ static void queue_unindex(struct interest *interest, struct delivery *delivery) 
         if (!delivery->newest && !older)
                 return; /* not indexed: it has no subject */
         if (delivery->newest)
-                rml_table_remove(&interest->subjects, &delivery->subject);
+                rml_table_remove(&interest->backlog->subjects, &delivery->subject);
         if (delivery->newest ? older != NULL : older == delivery) { /* the first of the ring leaves it */
                 struct rml_list *next = rml_list_first(&older->same);
 
@@ -147,7 +143,7 @@ static void queue_unindex(struct interest *interest, struct delivery *delivery) 
                 rml_list_remove(&older->same);
                 older->older = newest->older;
                 older->newest = true;
-                rml_table_put(&interest->subjects, &older->subject,
+                rml_table_put(&interest->backlog->subjects, &older->subject,
                               subject_hash(interest->peer->core, older->body->subject));
         }
         delivery->older = NULL;
@@ -158,7 +154,7 @@ void queue_unlink(struct interest *interest, struct delivery *delivery) {
         rml_list_remove(&delivery->link);
         if (interest->overflow == RAMAL__V1__OVERFLOW__OVERFLOW_LATEST)
                 queue_unindex(interest, delivery);
-        else if (interest->block)
+        else if (interest_block(interest))
                 block_leave(interest, delivery);
         charge_remove(interest, delivery);
         expiry_clear(interest, delivery);
@@ -168,38 +164,47 @@ void queue_unlink(struct interest *interest, struct delivery *delivery) {
 }
 
 void delivery_free(struct delivery *delivery) {
-        block_let_go(delivery);
+        struct core *core = delivery->body->core;
+
+        if (delivery->held)
+                block_let_go(delivery);
         pin_drop(delivery->pin);
         body_unref(delivery->body);
-        free(delivery);
+        shelf_give(&core->shelf, delivery, sizeof(*delivery));
 }
 
 void queue_put(struct interest *interest, struct delivery *delivery, bool front) {
+        bool first = rml_list_empty(&interest->backlog->queue);
+
         if (front)
-                rml_list_push_front(&interest->queue, &delivery->link);
+                rml_list_push_front(&interest->backlog->queue, &delivery->link);
         else
-                rml_list_push_back(&interest->queue, &delivery->link);
+                rml_list_push_back(&interest->backlog->queue, &delivery->link);
         expiry_set(interest, delivery);
         charge_add(interest, delivery);
         share_queued(interest, delivery, front);
         if (interest->overflow == RAMAL__V1__OVERFLOW__OVERFLOW_LATEST && delivery->body->subject.data)
                 queue_index(interest, delivery, front);
-        if (interest->block)
+        if (interest_block(interest))
                 block_enter(interest, delivery, front);
-        else
+        else if (delivery->held)
                 block_let_go(delivery);
-        interest_update(interest);
+        /* Else the one that is to go next is the same as before. Its ordinal tells, but in a group, where what moved here
+         * may have that of another. */
+        if (first || interest->grouped || interest->backlog->ready.key != queue_front(interest)->ordinal)
+                interest_update(interest);
 }
 
 static struct delivery *delivery_new(struct interest *interest, struct message *message, struct call *call,
                                      uint64_t seq) {
         struct core *core = interest->peer->core;
-        struct delivery *delivery = malloc(sizeof(*delivery));
+        struct delivery *delivery = shelf_take(&core->shelf, sizeof(*delivery));
         struct body *body = delivery ? message_body(core, message) : NULL;
         struct pin *pin = NULL;
 
         if (!body || (!call && pin_wanted(interest, message) && !(pin = pin_take(interest, message->key)))) {
-                free(delivery);
+                if (delivery)
+                        shelf_give(&core->shelf, delivery, sizeof(*delivery));
                 return NULL;
         }
         /* One by one, as a body. Where it is linked says whoever puts it there. */
@@ -211,7 +216,7 @@ static struct delivery *delivery_new(struct interest *interest, struct message *
         delivery->replaced = delivery->replaced_last = 0;
         delivery->token = message->token;
         delivery->flags = message->flags;
-        delivery->moved = delivery->redelivered = delivery->newest = delivery->held = false;
+        delivery->moved = delivery->redelivered = delivery->newest = delivery->held = delivery->stays = false;
         delivery->since_ns = core->now_ns;
         delivery->pin = pin;
         delivery->expiry = NULL;
@@ -227,7 +232,7 @@ void queue_drop(struct interest *interest, struct delivery *delivery, Ramal__V1_
         struct call *call = delivery->call;
 
         queue_unlink(interest, delivery);
-        interest->ledger.dropped++;
+        interest->backlog->dropped++;
         interest->peer->core->counters.dropped++;
         gap_add_delivery(interest, delivery, why);
         delivery_free(delivery);
@@ -239,7 +244,7 @@ void queue_drop(struct interest *interest, struct delivery *delivery, Ramal__V1_
 }
 
 void queue_drop_new(struct interest *interest, uint64_t seq, size_t charge, Ramal__V1__Why why) {
-        interest->ledger.dropped++;
+        interest->backlog->dropped++;
         interest->peer->core->counters.dropped++;
         gap_add(interest, seq, 1, charge, why);
         interest_update(interest);
@@ -258,10 +263,10 @@ void interest_unqueue(struct interest *interest, struct delivery *delivery, Rama
 
         queue_unlink(interest, delivery);
         if (why == RAMAL__V1__WHY__WHY_EXPIRED) {
-                interest->ledger.expired++;
+                interest->backlog->expired++;
                 core->counters.expired++;
         } else {
-                interest->ledger.dropped++;
+                interest->backlog->dropped++;
                 core->counters.dropped++;
         }
         gap_add_delivery(interest, delivery, why);
@@ -289,7 +294,7 @@ static bool queue_swap(struct interest *interest, struct delivery *delivery, str
                 delivery->redelivered = false;
                 delivery->moved = true;
         }
-        rml_table_remove(&interest->subjects, &delivery->subject);
+        rml_table_remove(&interest->backlog->subjects, &delivery->subject);
         charge_remove(interest, delivery);
         share_unqueued(interest, delivery);
         expiry_clear(interest, delivery);
@@ -298,10 +303,10 @@ static bool queue_swap(struct interest *interest, struct delivery *delivery, str
         expiry_set(interest, delivery);
         charge_add(interest, delivery);
         share_queued(interest, delivery, false);
-        rml_table_put(&interest->subjects, &delivery->subject, subject_hash(core, body->subject));
+        rml_table_put(&interest->backlog->subjects, &delivery->subject, subject_hash(core, body->subject));
         delivery->replaced++;
-        delivery->replaced_last = interest->ledger.matched;
-        interest->ledger.replaced++;
+        delivery->replaced_last = interest->matched;
+        interest->backlog->replaced++;
         core->counters.replaced++;
         interest_update(interest);
         return true;
@@ -354,7 +359,7 @@ static bool queue_overflow(struct interest *interest, struct message *message, u
         switch (interest->overflow) {
         case RAMAL__V1__OVERFLOW__OVERFLOW_EVICT:
                 interest->evicting = true;
-                rml_list_push_back(&interest->peer->core->evicted, &interest->evict_link);
+                core_settle_later(interest->peer->core, &interest->peer->core->evicted, &interest->backlog->evict_link);
                 queue_drop_new(interest, seq, message->charge, RAMAL__V1__WHY__WHY_EVICTED);
                 return false;
         case RAMAL__V1__OVERFLOW__OVERFLOW_DROP_NEW:
@@ -367,7 +372,7 @@ static bool queue_overflow(struct interest *interest, struct message *message, u
                         return true;
                 __attribute__((fallthrough));
         default:
-                if (interest->block) {
+                if (interest_block(interest)) {
                         if (queue_make_room(interest, message, &why))
                                 return true;
                         break;
@@ -396,9 +401,8 @@ static bool window_clear(const struct interest *interest, const struct message *
 /* May it be written at once, before anything that waits? In flight counts in a group's window: when all its members are
  * full, the rule of the chosen one decides. A call was not given to one that is full. */
 static bool interest_clear(const struct interest *interest, const struct message *message, bool call) {
-        return rml_list_empty(&interest->queue) && !interest->gaps && credit_open(interest, message->charge) &&
-               (call || !interest->grouped || window_clear(interest, message)) &&
-               peer_clear(interest->peer, RML_HEAD_BYTES_MAX + message->tail.len);
+        return interest_free_way(interest, message) && !group_holds(interest) &&
+               (call || !interest->grouped || window_clear(interest, message));
 }
 
 bool interest_writes(const struct interest *interest, const struct message *message) {
@@ -442,13 +446,20 @@ int interest_offer(struct interest *interest, struct message *message, struct ca
         struct peer *peer = interest->peer;
         struct delivery *delivery;
         Ramal__V1__Why why;
-        uint64_t seq = interest->ledger.matched + 1;
+        uint64_t seq = interest->matched + 1;
         bool holds;
 
         if (call && pin_wanted(interest, message) && !(call->pin = pin_take(interest, message->key)))
                 return -ENOMEM;
         if (interest_clear(interest, message, call) && offer_write(interest, message, call, seq)) {
-                interest->ledger.matched++;
+                interest->matched++;
+                peer_touch(peer);
+                return 0;
+        }
+        if (!interest_backlog(interest)) {
+                if (call)
+                        return -ENOMEM;
+                peer->lost = true; /* what it misses could not even be noted: better no connection than a silent loss */
                 peer_touch(peer);
                 return 0;
         }
@@ -458,15 +469,15 @@ int interest_offer(struct interest *interest, struct message *message, struct ca
                 delivery = delivery_new(interest, message, call, seq);
                 if (!delivery)
                         return -ENOMEM;
-                interest->ledger.matched++;
+                interest->matched++;
                 queue_put(interest, delivery, false);
                 return 0;
         }
-        interest->ledger.matched++;
+        interest->matched++;
         if (share_stranger(interest, message->account) && !share_admit(interest, message, seq))
                 return 0;
         /* Over its window; publish.c looked at the budgets. */
-        holds = interest->block && block_holds(interest, message);
+        holds = interest_block(interest) && block_holds(interest, message);
         why = holds ? RAMAL__V1__WHY__WHY_NONE : queue_bound(interest, message);
         if (why != RAMAL__V1__WHY__WHY_NONE && !queue_overflow(interest, message, seq, why))
                 return 0;

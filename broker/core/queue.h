@@ -5,6 +5,7 @@
 
 #include "base/list.h"
 #include "base/table.h"
+#include "interest.h"
 #include "message.h"
 
 struct call;
@@ -28,16 +29,21 @@ struct delivery {
         uint64_t replaced, replaced_last; /* so many stood here before; the newest number that it stands for */
         uint64_t token;                /* of a tapped one, with its flags */
         uint32_t flags;
-        bool moved, redelivered;
-        bool newest;                   /* of its subject here */
-        bool held;                     /* counts in body->blocks */
+        bool moved : 1, redelivered : 1;
+        bool newest : 1;               /* of its subject here */
+        bool held : 1;                 /* counts in body->blocks */
+        bool stays : 1;                /* its interest has left its group, and nobody there takes it (move.c) */
         uint64_t since_ns;             /* when it began to wait */
         struct rml_list share_link;    /* of another uid's: in what that has queued here */
         struct pin *pin;               /* its key stays with this member; NULL: it has none */
         struct expiry *expiry;         /* its timer; NULL: it does not expire */
 };
 
-struct delivery *queue_front(const struct interest *);
+static inline struct delivery *queue_front(const struct interest *interest) {
+        struct rml_list *first = interest->backlog ? rml_list_first(&interest->backlog->queue) : NULL;
+
+        return first ? rml_list_entry(first, struct delivery, link) : NULL;
+}
 void queue_put(struct interest *, struct delivery *, bool front);
 /* Takes a delivery out of the queue; the caller counts it elsewhere and frees it. */
 void queue_unlink(struct interest *, struct delivery *);

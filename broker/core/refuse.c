@@ -83,9 +83,9 @@ void refuse_reply(struct peer *caller, uint64_t id, Ramal__V1__Why why) {
                      "the reply does not fit what may be queued for this user");
 }
 
-/* Which of them is too large. */
-__attribute__((noinline)) static void refuse_size(const struct account *account, const struct rml_data *data,
-                                                  struct refusal *ret) {
+/* Which of them is too large? */
+bool refuse_size(const struct peer *from, const struct rml_data *data, struct refusal *ret) {
+        const struct account *account = from->account;
         struct refusal refusal = {.code = RAMAL__V1__CODE__CODE_TOO_LARGE};
 
         if (data->payload.len > account->limits->payload_bytes) {
@@ -109,25 +109,15 @@ __attribute__((noinline)) static void refuse_size(const struct account *account,
                 refusal.text = "the key is too long (this limit is fixed)";
                 refusal.value = RML_KEY_BYTES_MAX;
         }
-        *ret = refusal;
+        if (ret)
+                *ret = refusal;
+        return true;
 }
 
 void refuse_unread(struct peer *caller, uint64_t id) {
         refuse_quota(caller, id,
                      "this user leaves too much unread of what the broker answered for one more large reply",
                      QUOTA(uid_unread_answers_bytes));
-}
-
-bool refuse_sizes(const struct peer *from, const struct rml_data *data, struct refusal *ret) {
-        const struct account *account = from->account;
-
-        if (data->payload.len <= account->limits->payload_bytes && data->header_count <= RML_HEADERS_MAX &&
-            data->header_bytes <= RML_HEADERS_BYTES_MAX && data->envelope_len <= RML_ENVELOPE_BYTES_MAX &&
-            data->hop_len <= RML_HOP_BYTES_MAX && data->key.len <= RML_KEY_BYTES_MAX)
-                return false;
-        if (ret)
-                refuse_size(account, data, ret);
-        return true;
 }
 
 /* "$PEER.<id>" or "$PEER.<id>.…" in canonical decimal: the id, or 0. */
@@ -175,8 +165,7 @@ bool refuse_inspect(struct refusal *ret) {
 }
 
 /* By who only looks, or to what begins with '$'. */
-__attribute__((noinline)) static bool refuse_special(const struct peer *peer, struct rml_span subject, bool call,
-                                                     struct refusal *ret) {
+bool refuse_special(const struct peer *peer, struct rml_span subject, bool call, struct refusal *ret) {
         if (call && api_is_call(subject))
                 return false;
         if (peer->inspect)
@@ -191,10 +180,6 @@ __attribute__((noinline)) static bool refuse_special(const struct peer *peer, st
                               "a peer of another user can only be addressed while a call with it is in progress");
         }
         return refuse(ret, RAMAL__V1__CODE__CODE_DENIED, "subjects that begin with '$' are the broker's own");
-}
-
-bool refuse_send(const struct peer *peer, struct rml_span subject, bool call, struct refusal *ret) {
-        return (peer->inspect || (subject.len && subject.data[0] == '$')) && refuse_special(peer, subject, call, ret);
 }
 
 bool refuse_pattern(const struct peer *peer, struct rml_span pattern, bool serve, struct refusal *ret) {

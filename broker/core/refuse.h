@@ -4,6 +4,7 @@
 #define RAMAL_REFUSE_H
 
 #include "answer.h"
+#include "bounds.h"
 
 enum limit {
         LIMIT_CALLS,
@@ -28,9 +29,19 @@ void refuse_reply(struct peer *caller, uint64_t id, Ramal__V1__Why);
 void refuse_unread(struct peer *caller, uint64_t id);
 
 /* Is the message too large? Then *ret (may be NULL) says by which limit: those of headers are fixed and have no key. */
-bool refuse_sizes(const struct peer *from, const struct rml_data *, struct refusal *ret);
-/* May this peer publish to, or call, that subject? Only '$' subjects are nobody's. */
-bool refuse_send(const struct peer *, struct rml_span subject, bool call, struct refusal *ret);
+bool refuse_size(const struct peer *from, const struct rml_data *, struct refusal *ret);
+static inline bool refuse_sizes(const struct peer *from, const struct rml_data *data, struct refusal *ret) {
+        return (data->payload.len > from->account->limits->payload_bytes ||
+                (!data->bare && (data->envelope_len > RML_ENVELOPE_BYTES_MAX || data->header_count > RML_HEADERS_MAX ||
+                                 data->header_bytes > RML_HEADERS_BYTES_MAX || data->hop_len > RML_HOP_BYTES_MAX ||
+                                 data->key.len > RML_KEY_BYTES_MAX))) &&
+               refuse_size(from, data, ret);
+}
+/* May this peer publish to, or call, that subject? Only '$' subjects are nobody's, and who only looks may nothing. */
+bool refuse_special(const struct peer *, struct rml_span subject, bool call, struct refusal *ret);
+static inline bool refuse_send(const struct peer *peer, struct rml_span subject, bool call, struct refusal *ret) {
+        return (peer->inspect || (subject.len && subject.data[0] == '$')) && refuse_special(peer, subject, call, ret);
+}
 /* May it subscribe to, or serve, that pattern? */
 bool refuse_pattern(const struct peer *, struct rml_span pattern, bool serve, struct refusal *ret);
 /* What a peer that said HELLO.inspect may not. */

@@ -16,7 +16,7 @@
 
 #define DRAIN_US_MAX UINT64_C(3600000000) /* an hour */
 
-static void malformed(struct peer *peer, const struct rml_raw *raw, size_t offset, const char *reason) {
+void router_malformed(struct peer *peer, const struct rml_raw *raw, size_t offset, const char *reason) {
         peer_goaway(peer, RAMAL__V1__CODE__CODE_MALFORMED, reason, raw->offset + offset);
 }
 
@@ -64,39 +64,6 @@ static bool only_broker(uint32_t kind) {
 
 /* ---- data ---- */
 
-static void answer_refused(struct peer *peer, uint64_t id, struct refusal *refusal) {
-        refusal->id = id;
-        refusal->publish = peer->publishes;
-        answer_refusal(peer, refusal);
-}
-
-static void route_publish(struct peer *peer, uint64_t id, const struct rml_raw *raw, const struct rml_data *data,
-                          struct message *message) {
-        struct refusal refusal;
-        bool receipt = data->flags & RAMAL__V1__DATA_FLAG__DATA_FLAG_RECEIPT;
-        const char *later;
-
-        if (receipt != (id != 0)) {
-                malformed(peer, raw, 0,
-                          receipt ? "a PUBLISH with RECEIPT needs an id" : "a PUBLISH without RECEIPT has no id");
-                return;
-        }
-        peer->publishes++;
-        if (!credit_fits(peer, message->charge)) { /* first of all: it takes nothing, and nothing comes back */
-                credit_refuse(peer, &refusal);
-                answer_refused(peer, id, &refusal);
-                return;
-        }
-        later = data->hop_len ? later_in_data(RML_PUBLISH, data) : NULL;
-        if (later)
-                refusal = (struct refusal){.code = RAMAL__V1__CODE__CODE_UNSUPPORTED, .text = later};
-        message->expires_ns = data->time_left_us ? expiry_at(peer->core, data->time_left_us) : 0;
-        if (later || refuse_sizes(peer, data, &refusal) || publish_from(peer, id, data, message, &refusal))
-                answer_refused(peer, id, &refusal);
-        if (!message->held)
-                credit_pass(peer, message->charge);
-}
-
 static void route_call(struct peer *peer, uint64_t id, const struct rml_data *data, struct message *message) {
         struct refusal refusal = {0};
         const char *later = data->hop_len ? later_in_data(RML_CALL, data) : NULL;
@@ -117,34 +84,14 @@ static void route_data(struct peer *peer, const struct rml_raw *raw, const struc
         struct message message;
 
         if (rml_scan_data(frame, RML_FROM_CLIENT, &data, &fault) < 0) {
-                malformed(peer, raw, fault.offset, fault.reason);
+                router_malformed(peer, raw, fault.offset, fault.reason);
                 return;
         }
-        message = (struct message){
-                .sender = &peer->sender,
-                .tail = {data.tail.data, data.tail.len}, /* the halves: as a whole it is not yet there to be read */
-                .subject = data.subject,
-                .charge = raw->len,
-                .blob = raw->blob,
-                .receivers = 1,
-                .from = peer,
-                .account = peer->account,
-        };
-        if (data.key.len) {
-                message.keyed = true;
-                message.key = rml_hash(&peer->core->config.seed, data.key.data, data.key.len);
-        }
-        switch (frame->kind) {
-        case RML_PUBLISH:
-                route_publish(peer, frame->id, raw, &data, &message);
-                break;
-        case RML_CALL:
+        message = router_message(peer, raw, &data);
+        if (frame->kind == RML_CALL)
                 route_call(peer, frame->id, &data, &message);
-                break;
-        default:
+        else
                 call_reply(peer, &data, &message);
-                break;
-        }
         message_done(&message);
 }
 
@@ -152,7 +99,7 @@ static void route_data(struct peer *peer, const struct rml_raw *raw, const struc
 
 static void route_credit(struct peer *peer, const struct rml_raw *raw, const Ramal__V1__Credit *credit) {
         if (credit->token || credit->publish_bytes || !!credit->sid == !!credit->call)
-                malformed(peer, raw, 0, "CREDIT from a client has either sid or call");
+                router_malformed(peer, raw, 0, "CREDIT from a client has either sid or call");
         else if (credit->sid)
                 subscribe_credit(peer, credit->sid, credit->seq);
         else
@@ -194,7 +141,7 @@ static void route_opened(struct peer *peer, const struct rml_raw *raw, const str
                 const Ramal__V1__Cancel *cancel = (const Ramal__V1__Cancel *)(const void *)control->message;
 
                 if (!cancel->call || cancel->token || cancel->why)
-                        malformed(peer, raw, 0, "CANCEL from a client has call, and nothing else");
+                        router_malformed(peer, raw, 0, "CANCEL from a client has call, and nothing else");
                 else
                         call_cancel(peer, cancel->call);
                 break;
@@ -223,9 +170,9 @@ static void route_control(struct peer *peer, const struct rml_raw *raw, const st
         int r = rml_control_unpack(frame, &control, &fault);
 
         if (r == -EBADMSG)
-                malformed(peer, raw, fault.offset, fault.reason);
+                router_malformed(peer, raw, fault.offset, fault.reason);
         else if (r == -EMSGSIZE)
-                malformed(peer, raw, 0, "a control frame is at most 64 KiB long");
+                router_malformed(peer, raw, 0, "a control frame is at most 64 KiB long");
         else if (r < 0)
                 peer_goaway(peer, RAMAL__V1__CODE__CODE_OVER_LIMIT, "the broker is out of memory", raw->offset);
         else if (peer->state == PEER_HELLO)
@@ -237,38 +184,56 @@ static void route_control(struct peer *peer, const struct rml_raw *raw, const st
         rml_control_free(&control);
 }
 
-void router_frame(struct peer *peer, const struct rml_raw *raw) {
+/* Is a frame of that kind and id what this peer may send now? Else it has been sent away. */
+static bool frame_allowed(struct peer *peer, const struct rml_raw *raw, const struct rml_frame *frame) {
+        enum id_rule rule = id_rule(frame->kind);
+        const char *reason = NULL;
+
+        if ((rule == ID_NEVER && frame->id) || (rule == ID_ALWAYS && !frame->id))
+                reason = frame->id ? "this kind of frame has no id" : "this kind of frame needs an id";
+        else if (frame->id && frame->id <= peer->id_last)
+                reason = "an id must be above all ids before it";
+        else if (peer->state == PEER_HELLO && frame->kind != RML_HELLO)
+                reason = "the first frame must be HELLO";
+        else if (peer->state == PEER_AUTH && frame->kind != RML_AUTH)
+                reason = "AUTH must follow CHALLENGE";
+        else if (peer->state > PEER_AUTH && (frame->kind == RML_HELLO || frame->kind == RML_AUTH))
+                reason = "HELLO and AUTH come once";
+        else if (only_broker(frame->kind))
+                reason = "only the broker sends this kind of frame";
+        if (frame->id > peer->id_last)
+                peer->id_last = frame->id;
+        if (reason)
+                router_malformed(peer, raw, 0, reason);
+        return !reason;
+}
+
+__attribute__((noinline)) static void route_any(struct peer *peer, const struct rml_raw *raw) {
         struct rml_frame frame;
         struct rml_fault fault;
-        enum id_rule rule;
 
         if (rml_scan_frame((struct rml_span){raw->data, raw->len}, &frame, &fault) < 0) {
-                malformed(peer, raw, fault.offset, fault.reason);
+                router_malformed(peer, raw, fault.offset, fault.reason);
                 return;
         }
-        rule = id_rule(frame.kind);
-        if ((rule == ID_NEVER && frame.id) || (rule == ID_ALWAYS && !frame.id)) {
-                malformed(peer, raw, 0, frame.id ? "this kind of frame has no id" : "this kind of frame needs an id");
+        if (!frame_allowed(peer, raw, &frame))
                 return;
-        }
-        if (frame.id) {
-                if (frame.id <= peer->id_last) {
-                        malformed(peer, raw, 0, "an id must be above all ids before it");
-                        return;
-                }
-                peer->id_last = frame.id;
-        }
-        if (peer->state == PEER_HELLO ? frame.kind != RML_HELLO : peer->state == PEER_AUTH ? frame.kind != RML_AUTH
-                                                                : frame.kind == RML_HELLO || frame.kind == RML_AUTH)
-                malformed(peer, raw, 0, peer->state == PEER_HELLO  ? "the first frame must be HELLO"
-                                        : peer->state == PEER_AUTH ? "AUTH must follow CHALLENGE"
-                                                                   : "HELLO and AUTH come once");
-        else if (only_broker(frame.kind))
-                malformed(peer, raw, 0, "only the broker sends this kind of frame");
-        else if (frame.kind == RML_PUBLISH || frame.kind == RML_CALL || frame.kind == RML_REPLY)
+        if (frame.kind == RML_PUBLISH)
+                publish_frame(peer, raw, frame.id, frame.body_offset);
+        else if (frame.kind <= RML_REPLY)
                 route_data(peer, raw, &frame);
         else if (rml_control_descriptor(frame.kind))
                 route_control(peer, raw, &frame);
         else if (frame.id)
                 answer_status(peer, frame.id, RAMAL__V1__CODE__CODE_UNSUPPORTED, "unknown kind of frame");
+}
+
+/* A publish without an id may always be sent, but for the beginning, and nearly all frames are one. */
+void router_frame(struct peer *peer, const struct rml_raw *raw) {
+        size_t head = rml_scan_head((struct rml_span){raw->data, raw->len});
+
+        if (head && raw->data[0] >> 3 == RML_PUBLISH && peer->state > PEER_AUTH)
+                publish_frame(peer, raw, 0, head);
+        else
+                route_any(peer, raw);
 }

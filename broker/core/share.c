@@ -141,12 +141,13 @@ Ramal__V1__Why share_bound(const struct interest *interest, const struct message
 bool share_open(const struct interest *interest, const struct message *message) {
         const struct core *core = interest->peer->core;
         const struct share *share = share_find(core, interest, message->account);
-        uint64_t actors = interest->strangers + !share;
-        uint64_t bytes = interest->queued_bytes + interest->in_flight_bytes;
-        uint64_t messages = interest->ledger.queued + interest->ledger.in_flight;
+        uint64_t actors = interest->backlog->strangers + !share;
+        uint64_t bytes = interest_queued_bytes(interest) + interest->in_flight_bytes;
+        uint64_t messages = interest_queued(interest) + interest->in_flight;
 
-        return !messages || (fair(share ? share->bytes : 0, message->charge, actors, bytes, interest->window_bytes) &&
-                             fair(share ? share->messages : 0, 1, actors, messages, interest->window_messages));
+        return !messages ||
+               (fair(share ? share->bytes : 0, message->charge, actors, bytes, interest->terms->window_bytes) &&
+                fair(share ? share->messages : 0, 1, actors, messages, interest->terms->window_messages));
 }
 
 /* ---- deliveries ---- */
@@ -161,7 +162,7 @@ static struct share *share_of(struct interest *interest, const struct delivery *
                 return NULL;
         share = share_need(peer->core, peer->account, &peer->account->strangers, sender, NULL);
         share = share_need(peer->core, peer, &peer->strangers, sender, share);
-        share = share_need(peer->core, interest, &interest->strangers, sender, share);
+        share = share_need(peer->core, interest, &interest->backlog->strangers, sender, share);
         share_add(share, delivery->body->charge);
         return share;
 }
@@ -246,7 +247,7 @@ struct share *share_enter(struct interest *interest, struct account *caller, siz
                 *failed = true;
                 return NULL;
         }
-        share = share_need(core, interest, &interest->strangers, caller, NULL);
+        share = share_need(core, interest, &interest->backlog->strangers, caller, NULL);
         share_add(share, charge);
         return share;
 }

@@ -9,6 +9,7 @@
 #include "core.h"
 #include "outbox.h"
 #include "quota.h"
+#include "shelf.h"
 #include "topics.h"
 
 /* Sums since the start, as $SYS.api.status tells them. One line each in api.c's table. */
@@ -37,7 +38,6 @@ struct timer {
 };
 
 #define EVENTS_MAX 256u
-#define DEPARTURES_MAX 4096u /* interests of peers that end, in one turn */
 /* A peer that was told to go, and has been quiet for so long, has said all that it had to. */
 #define STOP_QUIET_NS UINT64_C(50000000)
 
@@ -71,15 +71,21 @@ struct core {
         struct rml_table names;        /* well-known names: struct group.node */
         struct rml_table gangs;        /* of all groups: struct gang.node */
         struct rml_table pins;         /* struct pin.node: keys in progress */
+        struct rml_table terms;        /* struct terms.node */
         struct rml_table calls_by_token, calls_by_id;
         struct rml_heap timers;        /* struct timer */
         struct chunk_pool pool;
+        struct shelf shelf;            /* deliveries, bodies and calls */
+        struct mark *spare_marks[64];  /* the items of rings that are empty now: MARKS_MIN each */
+        size_t spare_mark_count;
 
         struct rml_list dirty;         /* peers with something to send or to commit */
         struct rml_list closed;        /* peers whose socket is to be closed */
         struct rml_list resumed;       /* struct input.resumed_link: peers whose input waited and may go on */
         struct rml_list departing;     /* struct peer.departing_link */
-        size_t departures_left;        /* so many interests more may go at once in this turn */
+        struct rml_list moving;        /* struct group.moving_link */
+        uint64_t output;               /* bytes for others that frames have made since core_turn_output() */
+        size_t departures_left;        /* so much more may go at once in this turn */
         struct rml_list readings;      /* peers whose core_peer_reading() may have changed */
         struct rml_list evicted;       /* interests to end once routing is over */
         struct rml_list changed_names; /* groups whose owner or queue changed: to be published */
@@ -90,15 +96,25 @@ struct core {
         struct core_event events[EVENTS_MAX];
         size_t event_first, event_count;
         uint64_t events_lost;
-        bool settling, stopping;
+        bool settling, unsettled, stopping; /* unsettled: core_settle() has something to do */
         uint64_t stop_ns, stop_began_ns, stop_look_ns; /* its end, its begin, when to look at all peers again */
 };
 
 void timer_set(struct core *, struct timer *, uint64_t at_ns); /* earlier or later: moves it */
 void timer_clear(struct core *, struct timer *);
 
-/* Does what had to wait until a message was routed: evictions, presence. */
-void core_settle(struct core *);
+/* Does what had to wait until a message was routed: evictions, presence. After each frame: nearly always there is
+ * nothing. */
+void core_settle_now(struct core *);
+static inline void core_settle(struct core *core) {
+        if (core->unsettled)
+                core_settle_now(core);
+}
+/* Something is put into one of those lists: evicted, changed_peers, changed_names. */
+static inline void core_settle_later(struct core *core, struct rml_list *list, struct rml_list *link) {
+        rml_list_push_back(list, link);
+        core->unsettled = true;
+}
 
 uint64_t core_add_ns(uint64_t a, uint64_t b); /* saturates at CORE_NEVER */
 

@@ -67,7 +67,7 @@ static int label_length(const char *label) {
 
 static void refuse_join(struct peer *peer, uint64_t id, const struct group_refusal *refusal) {
         const struct peer *holder = refusal->holder;
-        const char *app = holder && holder->app ? holder->app : "";
+        const char *app = holder ? papers_app(holder->papers) : "";
         char text[256];
 
         if (holder && holder->local)
@@ -151,15 +151,17 @@ void subscribe_start(struct peer *peer, uint64_t id, const Ramal__V1__Subscribe 
         subscribed.sid = subscribe->sid;
         subscribed.queued = queued;
         answer_control(peer, RML_SUBSCRIBED, id, &subscribed.base);
-        interest->since = ++peer->core->ordinal;
+        peer->core->ordinal++;
+        if (interest->grouped)
+                member_of(interest)->since = peer->core->ordinal;
         if (replaced) {
-                input_moved(peer, replaced->ledger.queued);
+                input_moved(peer, interest_queued(replaced));
                 group_replaced(replaced);
         }
         /* Whoever waits for a service learns here that there is one more; names have events of their own. */
         if (subscribe->serve && !subscribe->name) {
                 rml_list_remove(&peer->presence_link);
-                rml_list_push_back(&peer->core->changed_peers, &peer->presence_link);
+                core_settle_later(peer->core, &peer->core->changed_peers, &peer->presence_link);
         }
 }
 
@@ -175,8 +177,8 @@ void subscribe_end(struct peer *peer, uint64_t id, const Ramal__V1__Unsubscribe 
                 answer_status(peer, id, RAMAL__V1__CODE__CODE_NOT_FOUND, "no such sid on this connection");
                 return;
         }
-        if (interest->gang)
-                input_moved(peer, interest->ledger.queued);
+        if (interest_gang(interest))
+                input_moved(peer, interest_queued(interest));
         interest_end(interest, RAMAL__V1__WHY__WHY_ENDED);
         answer_status(peer, id, RAMAL__V1__CODE__CODE_OK, NULL);
 }

@@ -13,11 +13,12 @@ void tap_show(struct core *core, struct rml_span subject, const struct message *
                 return;
         seen.flags = RAMAL__V1__DATA_FLAG__DATA_FLAG_TAPPED | flags;
         seen.token = token;
+        seen.plain = false;
         seen.receivers = route->count + 1; /* somebody else has it too: a large one is shared */
         if (seen.body)
                 body_ref(seen.body);
         for (size_t i = 0; i < route->count; i++) {
-                struct interest *interest = route->slots[i]->owner;
+                struct interest *interest = slot_interest(route->slots[i]);
 
                 if (interest_hears(interest))
                         interest_offer(interest, &seen, NULL);

@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* One tree for each role, so that a publish never walks servers, and every leaf has a slot. A node stands for a token
+/* Who subscribes is found by the shape of its pattern (topics_shapes.h); there an interest needs no node of its own.
+ * The trees are for what serves, where the order of patterns counts and what lies above and below is asked for, and
+ * for shapes that are one too many.
+ *
+ * One tree for each role, so that a publish never walks servers, and every leaf has a slot. A node stands for a token
  * after its parent's. All literal children of all nodes are in one hash table by (parent, token); '*' and '>' are the
  * first in the row of their parent's children. A node without slots and without children does not exist, but for the
- * three roots. Nodes are what an idle interest costs most, so they are kept small: 66 bytes and the token.
+ * roots.
  *
  * A walk looks at no more nodes than fit the subject so far: normally a few for each token. Patterns can be made that
  * fit almost ('*' and a literal at each of many places, and then another end); such a walk is bounded by the nodes they
@@ -16,6 +20,8 @@
 #include "bounds.h"
 #include "subject.h"
 #include "topics_cache.h"
+#include "topics_scratch.h"
+#include "topics_shapes.h"
 
 enum {
         IS_STAR = 1,
@@ -37,10 +43,10 @@ struct topics {
         struct rml_seed seed;           /* of the nodes */
         struct rml_seed cache_seeds[TOPIC_VERBS]; /* by verb */
         struct topics_cache cache;
+        struct topic_shapes shapes[TOPIC_ROLES]; /* none of what serves */
         struct rml_table literals;
         struct topic_node *roots[TOPIC_ROLES];
-        struct topic_route *scratch; /* the last route that was looked for */
-        size_t scratch_room;         /* slots */
+        struct topics_scratch scratch; /* the last route that was looked for */
         size_t nodes;
         uint64_t last_ordinal;
 };
@@ -75,6 +81,7 @@ struct topics *topics_new(const struct rml_seed *seed, size_t cache_bytes) {
                 topics->cache_seeds[i] = (struct rml_seed){rml_hash_u64(seed, i, 0), rml_hash_u64(seed, i, 1)};
         rml_table_init(&topics->literals);
         for (size_t i = 0; i < TOPIC_ROLES; i++) {
+                topics->shapes[i].seed = *seed;
                 topics->roots[i] = node_new((struct rml_span){NULL, 0});
                 if (!topics->roots[i])
                         return topics_free(topics);
@@ -87,12 +94,12 @@ struct topics *topics_new(const struct rml_seed *seed, size_t cache_bytes) {
 struct topics *topics_free(struct topics *topics) {
         if (!topics)
                 return NULL;
-        rml_check(topics->nodes == 0);
+        rml_check(topics_nodes(topics) == 0);
         for (size_t i = 0; i < TOPIC_ROLES; i++)
                 free(topics->roots[i]);
         topics_cache_deinit(&topics->cache);
         rml_table_deinit(&topics->literals);
-        free(topics->scratch);
+        topics_scratch_drop(&topics->scratch);
         free(topics);
         return NULL;
 }
@@ -202,12 +209,10 @@ static struct topic_node *node_at(const struct topics *topics, enum topic_role r
         return node;
 }
 
-int topics_add(struct topics *topics, struct rml_span pattern, enum topic_role role, struct topic_slot *slot,
-               void *owner) {
+static int tree_put(struct topics *topics, enum topic_role role, struct topic_slot *slot) {
+        struct rml_span pattern = rml_span_of(slot->pattern), token;
         struct topic_node *node = topics->roots[role];
-        struct rml_span token;
 
-        rml_check(!slot->node && pattern.len);
         while (rml_subject_token(&pattern, &token)) {
                 struct topic_node *child = child_of(topics, node, token);
 
@@ -222,84 +227,64 @@ int topics_add(struct topics *topics, struct rml_span pattern, enum topic_role r
                 node = child;
         }
         slot->node = node;
-        slot->role = role;
-        slot->owner = owner;
-        slot->ordinal = ++topics->last_ordinal;
         rml_list_push_back(&node->slots, &slot->link);
+        return 0;
+}
+
+int topics_add(struct topics *topics, const char *pattern, enum topic_role role, struct topic_slot *slot) {
+        int r = 0;
+
+        rml_check(!slot->in && *pattern);
+        slot->pattern = pattern;
+        slot->shaped = role != TOPIC_SERVER_GANG && topic_shapes_put(&topics->shapes[role], slot);
+        if (!slot->shaped)
+                r = tree_put(topics, role, slot);
+        if (r < 0)
+                return r;
+        slot->in = true;
+        slot->role = (uint64_t)role & 15;
+        slot->ordinal = ++topics->last_ordinal & ((UINT64_C(1) << 56) - 1);
         topics_cache_drop(&topics->cache);
         return 0;
 }
 
 void topics_remove(struct topics *topics, struct topic_slot *slot) {
-        struct topic_node *node = slot->node;
-
-        if (!node)
+        if (!slot->in)
                 return;
-        slot->node = NULL;
-        rml_list_remove(&slot->link);
-        prune(topics, node);
+        slot->in = false;
+        if (slot->shaped) {
+                topic_shapes_remove(&topics->shapes[slot->role], slot);
+        } else {
+                rml_list_remove(&slot->link);
+                prune(topics, slot->node);
+        }
         topics_cache_drop(&topics->cache);
-        if (!topics->nodes) {
-                free(topics->scratch);
-                topics->scratch = NULL;
-                topics->scratch_room = 0;
-        }
+        if (!topics_nodes(topics))
+                topics_scratch_drop(&topics->scratch);
 }
 
-const struct rml_list *topics_at(const struct topics *topics, struct rml_span pattern, enum topic_role role) {
+struct topic_slot *topics_at(const struct topics *topics, struct rml_span pattern, enum topic_role role) {
+        struct topic_slot *shaped = topic_shapes_at(&topics->shapes[role], pattern);
         const struct topic_node *node = node_at(topics, role, pattern);
+        struct rml_list *first = node ? rml_list_first(&node->slots) : NULL;
+        struct topic_slot *slot = first ? rml_list_entry(first, struct topic_slot, link) : NULL;
 
-        return node && !rml_list_empty(&node->slots) ? &node->slots : NULL;
+        return !shaped || (slot && slot->ordinal < shaped->ordinal) ? slot : shaped;
 }
 
-static int scratch_grow(struct topics *topics) {
-        size_t room = topics->scratch_room ? 2 * topics->scratch_room : 16;
-        struct topic_route *route;
+/* Those of all patterns beside the tree that match, in no order of patterns. */
+static int take_shaped(struct topics *topics, enum topic_role role, const struct topic_cut *cut) {
+        const struct topic_shapes *shapes = &topics->shapes[role];
+        int r = 0;
 
-        if (room > (SIZE_MAX - sizeof(*route)) / sizeof(struct topic_slot *))
-                return -ENOMEM;
-        route = realloc(topics->scratch, sizeof(*route) + room * sizeof(struct topic_slot *));
-        if (!route)
-                return -ENOMEM;
-        if (!topics->scratch)
-                route->count = 0;
-        topics->scratch = route;
-        topics->scratch_room = room;
-        return 0;
-}
-
-static int take_slots(struct topics *topics, const struct topic_node *node) {
-        rml_list_each(link, &node->slots) {
-                if (topics->scratch->count == topics->scratch_room) {
-                        int r = scratch_grow(topics);
-
-                        if (r < 0)
-                                return r;
-                }
-                topics->scratch->slots[topics->scratch->count++] = rml_list_entry(link, struct topic_slot, link);
-        }
-        return 0;
-}
-
-/* A subject, cut up for the walk. */
-struct cut {
-        size_t count;
-        struct rml_span tokens[RML_SUBJECT_TOKENS_MAX];
-        uint64_t hashes[RML_SUBJECT_TOKENS_MAX];
-};
-
-static void cut_up(const struct topics *topics, struct rml_span subject, struct cut *ret) {
-        ret->count = 0;
-        while (ret->count < RML_SUBJECT_TOKENS_MAX && rml_subject_token(&subject, &ret->tokens[ret->count])) {
-                const struct rml_span *token = &ret->tokens[ret->count];
-
-                ret->hashes[ret->count++] = rml_hash(&topics->seed, token->data, token->len);
-        }
+        for (size_t i = 0; r == 0 && i < shapes->shape_count; i++)
+                r = topics_scratch_take_ring(&topics->scratch, topic_shapes_match(shapes, i, cut));
+        return r;
 }
 
 /* Appends the slots of all patterns that match to the scratch route: depth first, and at each token the literal before
  * '*' before '>', which is the order of rml_subject_compare(). */
-static int walk(struct topics *topics, enum topic_role role, const struct cut *cut) {
+static int walk(struct topics *topics, enum topic_role role, const struct topic_cut *cut) {
         /* At each depth at most two wait while the third is followed. */
         struct {
                 const struct topic_node *node;
@@ -314,7 +299,7 @@ static int walk(struct topics *topics, enum topic_role role, const struct cut *c
                 size_t depth = waiting[count].depth;
 
                 if (depth == cut->count) {
-                        int r = take_slots(topics, node);
+                        int r = topics_scratch_take_list(&topics->scratch, &node->slots);
 
                         if (r < 0)
                                 return r;
@@ -338,55 +323,48 @@ static int walk(struct topics *topics, enum topic_role role, const struct cut *c
         return 0;
 }
 
-static bool slot_after(const struct topic_slot *left, const struct topic_slot *right) {
-        return left->kin != right->kin ? left->kin > right->kin : left->ordinal > right->ordinal;
-}
+/* From both, to be sorted. */
+static int take_role(struct topics *topics, enum topic_role role, const struct topic_cut *cut) {
+        int r = take_shaped(topics, role, cut);
 
-static int by_kin(const void *a, const void *b) {
-        const struct topic_slot *left = *(struct topic_slot *const *)a, *right = *(struct topic_slot *const *)b;
-
-        return slot_after(left, right) - slot_after(right, left);
-}
-
-/* Sorts what the scratch route has from `first` on. */
-static void sort_from(struct topics *topics, size_t first) {
-        struct topic_slot **slots = topics->scratch->slots;
-        size_t count = topics->scratch->count;
-
-        for (size_t i = first + 1; i < count; i++) {
-                if (slot_after(slots[i - 1], slots[i])) {
-                        qsort(slots + first, count - first, sizeof(struct topic_slot *), by_kin);
-                        return;
-                }
-        }
+        return r < 0 || !topics->roots[role]->child ? r : walk(topics, role, cut);
 }
 
 static int find_route(struct topics *topics, enum topic_verb verb, struct rml_span subject) {
-        struct cut cut;
+        struct topic_cut cut;
         size_t gangs;
-        int r;
+        int r = topics_scratch_begin(&topics->scratch);
 
-        if (!topics->scratch) {
-                r = scratch_grow(topics);
-                if (r < 0)
-                        return r;
-        }
-        cut_up(topics, subject, &cut);
-        topics->scratch->count = 0;
+        if (r < 0)
+                return r;
+        topic_cut_up(&topics->seed, subject, &cut);
         if (verb == TOPIC_CALL)
                 return walk(topics, TOPIC_SERVER_GANG, &cut);
-        r = walk(topics, verb == TOPIC_TAPPED ? TOPIC_TAP : TOPIC_SUBSCRIBER, &cut);
+        r = take_role(topics, verb == TOPIC_TAPPED ? TOPIC_TAP : TOPIC_SUBSCRIBER, &cut);
         if (r < 0)
                 return r;
-        sort_from(topics, 0);
+        topics_scratch_sort(&topics->scratch, 0);
         if (verb == TOPIC_TAPPED)
                 return 0;
-        gangs = topics->scratch->count;
-        r = walk(topics, TOPIC_SUBSCRIBER_GANG, &cut);
+        gangs = topics->scratch.route->count;
+        r = take_role(topics, TOPIC_SUBSCRIBER_GANG, &cut);
         if (r < 0)
                 return r;
-        sort_from(topics, gangs);
+        topics_scratch_sort(&topics->scratch, gangs);
         return 0;
+}
+
+int topics_route_once(struct topics *topics, enum topic_verb verb, struct rml_span subject,
+                      const struct topic_route **ret, const char **why) {
+        int r;
+
+        *why = rml_subject_check(subject, RML_SUBJECT);
+        if (*why)
+                return -EINVAL;
+        r = find_route(topics, verb, subject);
+        if (r == 0)
+                *ret = topics->scratch.route;
+        return r;
 }
 
 int topics_route(struct topics *topics, enum topic_verb verb, struct rml_span subject, const struct topic_route **ret,
@@ -403,15 +381,14 @@ int topics_route(struct topics *topics, enum topic_verb verb, struct rml_span su
                         return 0;
                 }
         }
-        *why = rml_subject_check(subject, RML_SUBJECT);
-        if (*why)
-                return -EINVAL;
-        r = find_route(topics, verb, subject);
-        if (r < 0)
-                return r;
-        topics_cache_put(&topics->cache, hash, verb, subject, topics->scratch);
-        *ret = topics->scratch;
-        return 0;
+        r = topics_route_once(topics, verb, subject, ret, why);
+        if (r == 0)
+                topics_cache_put(&topics->cache, hash, verb, subject, *ret);
+        return r;
+}
+
+const struct topic_route *topics_again(const struct topics *topics, enum topic_verb verb, struct rml_span subject) {
+        return topics_cache_again(&topics->cache, verb, subject);
 }
 
 static bool visit_slots(const struct topic_node *node, topic_visit_fn fn, void *user) {
@@ -451,5 +428,9 @@ void topics_servers_below(const struct topics *topics, struct rml_span name, top
 }
 
 size_t topics_nodes(const struct topics *topics) {
-        return topics->nodes;
+        size_t count = topics->nodes;
+
+        for (size_t i = 0; i < TOPIC_ROLES; i++)
+                count += topics->shapes[i].count;
+        return count;
 }

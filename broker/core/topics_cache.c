@@ -14,12 +14,8 @@
 #define WAYS 4u            /* entries of a set */
 #define BYTES_PER_SET 256u /* of the ring: as many usual records */
 
-struct record {
-        uint32_t subject_len;
-        uint32_t verb;
-};
-_Static_assert(ALIGNMENT % _Alignof(struct record) == 0, "a record may stand at any place");
-_Static_assert(sizeof(struct record) % _Alignof(struct topic_route) == 0, "a route may follow a record");
+_Static_assert(ALIGNMENT % _Alignof(struct topics_record) == 0, "a record may stand at any place");
+_Static_assert(sizeof(struct topics_record) % _Alignof(struct topic_route) == 0, "a route may follow a record");
 
 static size_t route_size(size_t count) {
         return sizeof(struct topic_route) + count * sizeof(struct topic_slot *);
@@ -28,7 +24,7 @@ static size_t route_size(size_t count) {
 int topics_cache_init(struct topics_cache *cache, size_t bytes) {
         size_t ring = TOPICS_CACHE_BYTES_MIN / 2;
 
-        *cache = (struct topics_cache){0};
+        *cache = (struct topics_cache){.head = 1, .oldest = 1};
         if (bytes < TOPICS_CACHE_BYTES_MIN)
                 return 0;
         /* The index takes a quarter of what the ring takes. */
@@ -60,18 +56,7 @@ static struct topics_cache_entry *set_of(const struct topics_cache *cache, uint6
         return &cache->index[WAYS * ((size_t)hash & (cache->sets - 1))];
 }
 
-static const struct topic_route *read_record(const struct topics_cache *cache, uint64_t place, enum topic_verb verb,
-                                             struct rml_span subject) {
-        const struct record *record = (const void *)at(cache, place);
-        const struct topic_route *route = (const void *)(record + 1);
-        const void *text = &route->slots[route->count];
-
-        if (record->subject_len != subject.len || record->verb != (uint32_t)verb)
-                return NULL;
-        return memcmp(text, subject.data, subject.len) ? NULL : route;
-}
-
-const struct topic_route *topics_cache_find(const struct topics_cache *cache, uint64_t hash, enum topic_verb verb,
+const struct topic_route *topics_cache_find(struct topics_cache *cache, uint64_t hash, enum topic_verb verb,
                                             struct rml_span subject) {
         const struct topics_cache_entry *set;
 
@@ -81,10 +66,14 @@ const struct topic_route *topics_cache_find(const struct topics_cache *cache, ui
         set = set_of(cache, hash);
         for (size_t i = 0; i < WAYS; i++) {
                 if (set[i].hash == hash && set[i].at >= cache->oldest) {
-                        const struct topic_route *route = read_record(cache, set[i].at, verb, subject);
+                        const struct topics_record *record = topics_cache_at(cache, set[i].at);
+                        const struct topic_route *route =
+                                record->verb == (uint32_t)verb ? topics_cache_read(record, subject) : NULL;
 
-                        if (route)
+                        if (route) {
+                                cache->recent[verb] = set[i].at;
                                 return route;
+                        }
                 }
         }
         return NULL;
@@ -107,14 +96,14 @@ static uint64_t reserve(struct topics_cache *cache, size_t bytes) {
 void topics_cache_put(struct topics_cache *cache, uint64_t hash, enum topic_verb verb, struct rml_span subject,
                       const struct topic_route *route) {
         struct topics_cache_entry *set, *entry;
-        struct record *record;
+        struct topics_record *record;
         uint8_t *out;
         size_t bytes;
 
         if (!cache->sets || !subject.len || subject.len > RML_SUBJECT_BYTES_MAX ||
             route->count > TOPICS_CACHE_SLOTS_MAX)
                 return;
-        bytes = sizeof(struct record) + route_size(route->count) + subject.len;
+        bytes = sizeof(struct topics_record) + route_size(route->count) + subject.len;
         bytes = (bytes + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
         /* The oldest makes place, and an empty one is older than any. */
         set = entry = set_of(cache, hash);
@@ -123,8 +112,9 @@ void topics_cache_put(struct topics_cache *cache, uint64_t hash, enum topic_verb
                         entry = &set[i];
         }
         *entry = (struct topics_cache_entry){.hash = hash, .at = reserve(cache, bytes)};
+        cache->recent[verb] = entry->at;
         record = (void *)at(cache, entry->at);
-        *record = (struct record){.subject_len = (uint32_t)subject.len, .verb = (uint32_t)verb};
+        *record = (struct topics_record){.subject_len = (uint32_t)subject.len, .verb = (uint32_t)verb};
         out = (uint8_t *)(record + 1);
         memcpy(out, route, route_size(route->count));
         memcpy(out + route_size(route->count), subject.data, subject.len);

@@ -16,7 +16,7 @@
 #include "subject.h"
 #include "tcp.h"
 
-#define ACCEPTS_PER_TURN 64 /* so that a flood of connections leaves room for those that are there */
+#define ACCEPTS_PER_TURN 16 /* so that a flood of connections leaves room for those that are there */
 #define PAUSE_NS UINT64_C(1000000000)
 
 /* Any descriptor will do, and this one is there everywhere. Returns true when none is missing. */

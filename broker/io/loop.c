@@ -11,13 +11,9 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "spin.h"
 
 #define BATCH 1024 /* events taken from the kernel at once */
-
-/* Spinning pays where answers come back within microseconds, and waking an idle processor costs more than that. It is
- * armed by a row of short sleeps and disarmed by the first spin that found nothing. */
-#define SHORT_SLEEP_NS 300000u
-#define SHORT_SLEEPS_TO_ARM 3u
 
 struct loop {
         int epoll;
@@ -25,8 +21,7 @@ struct loop {
         int next;       /* the one that is being dispatched */
         size_t sources; /* added */
         size_t streak;  /* events of full batches in a row */
-        uint64_t spin_ns;
-        unsigned short_sleeps;
+        struct rml_spin spin;
         struct epoll_event events[BATCH];
 };
 
@@ -40,7 +35,7 @@ int loop_new(uint64_t spin_ns, struct loop **ret) {
                 free(loop);
                 return r;
         }
-        loop->spin_ns = spin_ns;
+        rml_spin_init(&loop->spin, spin_ns);
         *ret = loop;
         return 0;
 }
@@ -79,9 +74,14 @@ int loop_change(struct loop *loop, struct loop_source *source, unsigned events) 
 }
 
 void loop_remove(struct loop *loop, struct loop_source *source) {
+        if (source->added)
+                epoll_ctl(loop->epoll, EPOLL_CTL_DEL, source->fd, NULL);
+        loop_forget(loop, source);
+}
+
+void loop_forget(struct loop *loop, struct loop_source *source) {
         if (!source->added)
                 return;
-        epoll_ctl(loop->epoll, EPOLL_CTL_DEL, source->fd, NULL);
         if (source->pending > 0)
                 loop->events[source->pending - 1].data.ptr = NULL;
         source->pending = 0;
@@ -116,39 +116,39 @@ static int poll_events(struct loop *loop, int timeout) {
         return n;
 }
 
-/* Looks for work without sleeping for as long as spinning is worth it. */
-static int spin(struct loop *loop, uint64_t deadline) {
-        uint64_t now = loop_now(), end = now + loop->spin_ns;
-        if (end > deadline)
-                end = deadline;
-        do {
+/* Looks for work without sleeping, for so long or until the deadline. */
+static int spin(struct loop *loop, uint64_t budget, uint64_t deadline, uint64_t *now) {
+        uint64_t begin = loop_now(), end = begin + budget;
+        if (deadline <= begin) /* there is more to do: one look, and nobody else goes first */
+                return 0;
+        bool yields = rml_spin_yields_first(&loop->spin);
+        for (unsigned i = 0;; i++) {
+                if (i > 0 || yields)
+                        sched_yield();
                 int n = poll_events(loop, 0);
-                if (n != 0)
+                *now = loop_now();
+                if (n > 0 || *now >= end)
+                        rml_spin_ended(&loop->spin, n > 0, i + yields, *now - begin);
+                if (n != 0 || *now >= end || *now >= deadline)
                         return n;
-                sched_yield();
-                now = loop_now();
-        } while (now < end);
-        loop->short_sleeps = 0;
-        return 0;
+        }
+}
+
+static int sleep_until(struct loop *loop, uint64_t deadline, uint64_t *now) {
+        uint64_t before = loop_now();
+        int n = poll_events(loop, timeout_ms(before, deadline));
+        *now = loop_now();
+        if (deadline > before)
+                rml_spin_slept(&loop->spin, *now - before, n > 0);
+        return n;
 }
 
 int loop_wait(struct loop *loop, uint64_t deadline, uint64_t *now) {
         rml_check(loop->ready == 0);
-        int n = 0;
-        if (loop->spin_ns > 0 && loop->short_sleeps >= SHORT_SLEEPS_TO_ARM)
-                n = spin(loop, deadline);
-        if (n == 0) {
-                uint64_t before = loop_now();
-                n = poll_events(loop, timeout_ms(before, deadline));
-                *now = loop_now();
-                bool slept_short = n > 0 && *now - before < SHORT_SLEEP_NS;
-                if (!slept_short)
-                        loop->short_sleeps = 0;
-                else if (loop->short_sleeps < SHORT_SLEEPS_TO_ARM)
-                        loop->short_sleeps++;
-        } else {
-                *now = loop_now();
-        }
+        uint64_t budget = rml_spin_budget(&loop->spin);
+        int n = budget > 0 ? spin(loop, budget, deadline, now) : 0;
+        if (n == 0)
+                n = sleep_until(loop, deadline, now);
         if (n < 0)
                 return n;
         loop->ready = n;

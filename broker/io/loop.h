@@ -33,7 +33,7 @@ struct loop_source {
 struct loop;
 
 /* Returns 0 or -errno. spin_ns: how long a loop that is woken again and again looks for work before it sleeps (it
- * yields the processor between looks); 0 = never. */
+ * yields the processor between looks: proto/spin.h); 0 = never. */
 int loop_new(uint64_t spin_ns, struct loop **ret);
 struct loop *loop_free(struct loop *); /* its sources must be removed before */
 
@@ -42,6 +42,9 @@ int loop_add(struct loop *, struct loop_source *, int fd, unsigned events, loop_
 int loop_change(struct loop *, struct loop_source *, unsigned events);
 /* No-op for a source that is not added. Call it before the descriptor is closed. */
 void loop_remove(struct loop *, struct loop_source *);
+/* The same for a descriptor that is closed before the next loop_wait() and that nobody else holds: so the kernel
+ * forgets it, too, without being told. */
+void loop_forget(struct loop *, struct loop_source *);
 
 /* CLOCK_MONOTONIC in nanoseconds. */
 uint64_t loop_now(void);

@@ -9,9 +9,12 @@
 #include "base/check.h"
 #include "wire.h"
 
-/* One flush sends no more than this; the rest waits for the next turn, so that a reader as fast as we are does not
- * keep everybody else waiting. */
-#define FLUSH_BYTES_MAX (1u << 20)
+/* One turn sends about as much as this and half as much again as its frames were worth, to all together, each call
+ * counted as some bytes more; who comes later gets it in the next turn, before those that have had some. So a large
+ * message for many does not keep everybody else waiting, nor does a reader that is as fast as we are; and all that
+ * comes in goes out. */
+#define FLUSH_TURN_BYTES (256u << 10)
+#define FLUSH_SEND_BYTES (1u << 10)
 #define FLUSH_SENDS_MAX 32
 #define STARVED_NS UINT64_C(20000000)
 
@@ -69,14 +72,20 @@ void session_update(struct session *session) {
                 core_peer_lost(session->peer);
 }
 
-/* Reads what it may in one turn. */
+/* Reads what it may in one turn. The bytes of a long frame go straight to where they will stay; they make no work but
+ * the kernel's copy of them, so that it may be more of them at once. */
 static void receive(struct session *session) {
         struct sessions *all = session->all;
         uint64_t left = all->turn_bytes;
         while (left > 0 && is_reading(session)) {
-                size_t want = left < SESSION_READ_BYTES ? (size_t)left : SESSION_READ_BYTES;
-                ssize_t n = rml_wire_recv(session->fd, all->buffer, want);
-                if (n > 0) {
+                size_t want = left < SESSION_READ_BYTES ? (size_t)left : SESSION_READ_BYTES, room;
+                uint8_t *place = core_peer_room(session->peer, &room);
+                if (place)
+                        want = room < SESSION_FRAME_BYTES ? room : SESSION_FRAME_BYTES;
+                ssize_t n = rml_wire_recv(session->fd, place ? place : all->buffer, want);
+                if (n > 0 && place) {
+                        core_peer_filled(session->peer, (size_t)n);
+                } else if (n > 0) {
                         core_peer_input(session->peer, all->buffer, (size_t)n);
                 } else if (n == 0) {
                         session->ended = true;
@@ -87,7 +96,7 @@ static void receive(struct session *session) {
                 }
                 if (n < (ssize_t)want)
                         return;
-                left -= (uint64_t)n;
+                left -= (uint64_t)n < left ? (uint64_t)n : left;
         }
         all->filled = true;
 }
@@ -114,6 +123,7 @@ int session_new(struct sessions *all, int fd, const struct core_origin *origin, 
         session->all = all;
         session->fd = fd;
         session->reserved = origin->reserved;
+        session->wider = origin->local && (origin->uid == all->own_uid || origin->uid == 0);
         rml_list_init(&session->writable);
         rml_list_init(&session->starved);
         int r = loop_add(all->loop, &session->source, fd, LOOP_READ, on_event, session);
@@ -137,16 +147,35 @@ static size_t total(const struct rml_span *spans, size_t n) {
         return bytes;
 }
 
+/* Counts a call of so many bytes. */
+static void flush_count(struct sessions *all, size_t bytes) {
+        uint64_t cost = (uint64_t)bytes + FLUSH_SEND_BYTES;
+        all->flush_left -= cost < all->flush_left ? cost : all->flush_left;
+}
+
+/* This turn has sent enough. */
+static void postpone(struct session *session) {
+        if (!rml_list_linked(&session->writable))
+                rml_list_push_back(&session->all->writable, &session->writable);
+}
+
+/* It is full. Returns true if it takes more now. Not for other users, whose unread bytes would lie in the kernel beyond
+ * every limit of ours. */
+static bool widen(struct session *session) {
+        bool wider = session->wider && rml_wire_buffer(session->fd, SESSION_BUFFER_BYTES) == 0;
+        session->wider = false;
+        return wider;
+}
+
 void session_flush(struct session *session) {
-        size_t sent = 0;
         bool starved = rml_list_linked(&session->starved);
         for (int i = 0; !session->blocked && !session->deaf && !session->hung && !starved; i++) {
                 struct rml_span spans[RML_SPANS_MAX];
                 size_t n = core_peer_output(session->peer, spans, RML_SPANS_MAX);
                 if (n == 0)
                         break;
-                if (i == FLUSH_SENDS_MAX || sent >= FLUSH_BYTES_MAX) {
-                        session->blocked = true; /* it is writable: the next turn goes on */
+                if (i == FLUSH_SENDS_MAX || session->all->flush_left == 0) {
+                        postpone(session);
                         break;
                 }
                 ssize_t r = rml_wire_send(session->fd, spans, n);
@@ -156,10 +185,10 @@ void session_flush(struct session *session) {
                         break;
                 }
                 size_t taken = r < 0 ? 0 : (size_t)r;
-                session->blocked = !starved && taken < total(spans, n);
+                session->blocked = !starved && taken < total(spans, n) && !widen(session);
+                flush_count(session->all, taken);
                 if (taken > 0)
                         core_peer_sent(session->peer, taken);
-                sent += taken;
         }
         session_update(session);
 }
@@ -179,13 +208,23 @@ static void retry_starved(struct sessions *all) {
 }
 
 void sessions_flush_writable(struct sessions *all, uint64_t now) {
+        uint64_t output = core_turn_output(all->core);
+        all->flush_left = FLUSH_TURN_BYTES + output + output / 2;
         if (all->starved_ns <= now)
                 retry_starved(all);
-        struct rml_list *link;
-        while ((link = rml_list_first(&all->writable))) {
+        /* Who is put back comes last, and not before the next turn. */
+        struct rml_list *link, *last = all->writable.prev;
+        bool more = !rml_list_empty(&all->writable);
+        while (more && all->flush_left > 0) {
+                link = rml_list_first(&all->writable);
+                more = link != last;
                 rml_list_remove(link);
                 session_flush(rml_list_entry(link, struct session, writable));
         }
+}
+
+bool sessions_flush_later(const struct sessions *all) {
+        return !rml_list_empty(&all->writable);
 }
 
 /* Where we are the first to go: what nobody has read makes the kernel end a connection with a reset, which may overtake
@@ -201,7 +240,7 @@ static void end_connection(const struct session *session) {
 struct session *session_free(struct session *session) {
         if (!session)
                 return NULL;
-        loop_remove(session->all->loop, &session->source);
+        loop_forget(session->all->loop, &session->source);
         rml_list_remove(&session->link);
         rml_list_remove(&session->writable);
         rml_list_remove(&session->starved);

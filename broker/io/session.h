@@ -11,7 +11,8 @@
 #include "core/core.h"
 #include "loop.h"
 
-#define SESSION_READ_BYTES (64u << 10) /* with one call; fits the second-level cache */
+#define SESSION_READ_BYTES (64u << 10)   /* with one call; fits the second-level cache */
+#define SESSION_FRAME_BYTES (256u << 10) /* of a long frame, straight to its place */
 #define SESSION_TURN_BYTES_MAX (64u << 20)
 /* Asked of the kernel; it gives at most net.core.wmem_max, and only what is used. */
 #define SESSION_BUFFER_BYTES (1u << 20)
@@ -22,8 +23,10 @@ struct sessions {
         struct loop *loop;
         uint8_t *buffer;     /* SESSION_READ_BYTES, one for all: an idle connection holds none */
         uint64_t turn_bytes; /* read from one connection in one turn */
+        uint32_t own_uid;    /* to be set after sessions_init(): its sockets and root's may hold SESSION_BUFFER_BYTES */
         struct rml_list list;
-        struct rml_list writable; /* their socket takes bytes again: flush them at the end of the turn */
+        struct rml_list writable; /* their socket takes bytes: flush them at the end of the turn */
+        uint64_t flush_left;      /* bytes that may still be sent in this turn */
         struct rml_list starved;  /* the kernel had no memory for them: to be tried again */
         uint64_t starved_ns;      /* when; LOOP_NEVER = there are none */
         size_t count;
@@ -42,6 +45,7 @@ struct session {
         bool deaf;    /* the other end takes nothing any more, but what it sent before is still read */
         bool hung;    /* nor does it send: epoll would tell so for ever */
         bool ended;   /* its input has ended */
+        bool wider;   /* its socket may be given room for more, once it is full */
         bool reserved;
 };
 
@@ -57,6 +61,8 @@ void session_update(struct session *);
 void session_flush(struct session *);
 /* Those that can be written to again, or tried again. */
 void sessions_flush_writable(struct sessions *, uint64_t now_ns);
+/* Has some of it been left for the next turn, which is to come at once? */
+bool sessions_flush_later(const struct sessions *);
 /* Frees the peer and closes the socket. */
 struct session *session_free(struct session *);
 

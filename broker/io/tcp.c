@@ -97,7 +97,7 @@ static int explain_bind(const char *address, unsigned port, int error, struct fa
 
 /* Returns a listening socket or -errno. */
 static int listen_on(const struct rml_endpoint *endpoint) {
-        int fd = rml_wire_socket(endpoint->family, 0);
+        int fd = rml_wire_socket(endpoint->family);
         if (fd < 0)
                 return fd;
         const int on = 1;

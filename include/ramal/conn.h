@@ -101,7 +101,8 @@ typedef struct ramal_options {
                                       * part of up to half; 0: 50 ms. It goes on growing over connections that the
                                       * broker ended for a fault of ours */
         uint64_t backoff_max_ns;     /* 0: 5 s */
-        bool no_spin;                /* never yield the processor instead of sleeping: see ramal_wait() */
+        bool no_spin;                /* never yield the processor instead of sleeping: see ramal_wait(). The same for
+                                      * every connection of a program: RAMAL_SPIN=off in its environment */
         ramal_state_fn on_state;
         ramal_refused_fn on_refused; /* publishes without receipt, and interests without on_state, that were refused.
                                       * NULL: the next ramal_dispatch(), _wait(), _run() or _sync() returns the errno */
@@ -169,7 +170,8 @@ RAMAL_API int ramal_drain(ramal_conn *conn, uint64_t deadline);
 
 /* One descriptor, the same for the life of the connection: wait until it is readable (POLLIN), then call
  * ramal_dispatch(). Do not read, write or close it. Like a file at its end it stays readable once the connection is
- * RAMAL_CLOSED. Returns -ECHILD after fork. */
+ * RAMAL_CLOSED. It is made when it is first asked for.
+ * Returns the descriptor; -ECHILD after fork; -EMFILE, -ENFILE, -ENOMEM, -ENOSPC, the first time: ask again. */
 RAMAL_API int ramal_conn_fd(const ramal_conn *conn);
 
 /* Does what can be done now, without blocking: reads once, runs at most `budget` callbacks (0: as many as there
@@ -180,8 +182,9 @@ RAMAL_API int ramal_conn_fd(const ramal_conn *conn);
  * of a refusal that nobody is told of otherwise (see ramal_conn_error()). */
 RAMAL_API int ramal_dispatch(ramal_conn *conn, unsigned budget);
 
-/* Blocks until something happened: as counted by ramal_dispatch(). Before it sleeps it yields the processor for at
- * most 50 us where that has paid off lately (see no_spin).
+/* Blocks until something happened: as counted by ramal_dispatch(). Like every function that blocks it may yield the
+ * processor for a while before it sleeps: for at most 50 us (RAMAL_SPIN in the environment: another time, or off), and
+ * only where the latest waits were so short that this pays off. An idle or slow connection just sleeps.
  * Returns how many things happened; 0 at the deadline; -EINTR after ramal_stop(); as ramal_dispatch(). */
 RAMAL_API int ramal_wait(ramal_conn *conn, uint64_t deadline);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A pairing heap. Every root has prev == next == NULL; prev of a first child is its parent, of any other its left
+/* A pairing heap. The root is its own prev; prev of a first child is its parent, of any other its left
  * sibling. Push is O(1), taking out O(log n) amortised, and nothing here recurses. */
 #include "heap.h"
 
@@ -55,21 +55,27 @@ static struct rml_heap_node *meld_row(struct rml_heap_node *first) {
         return root;
 }
 
+static void set_root(struct rml_heap *heap, struct rml_heap_node *node) {
+        heap->root = node;
+        if (node)
+                node->prev = node;
+}
+
 void rml_heap_push(struct rml_heap *heap, struct rml_heap_node *node, uint64_t key, uint64_t tie) {
-        rml_check(!node->in_heap);
-        *node = (struct rml_heap_node){.key = key, .tie = tie, .in_heap = true};
-        heap->root = meld(heap->root, node);
+        rml_check(!rml_heap_has(node));
+        *node = (struct rml_heap_node){.key = key, .tie = tie};
+        set_root(heap, meld(heap->root, node));
         heap->count++;
 }
 
 void rml_heap_remove(struct rml_heap *heap, struct rml_heap_node *node) {
         struct rml_heap_node *below;
 
-        if (!node->in_heap)
+        if (!rml_heap_has(node))
                 return;
         below = meld_row(node->child);
         if (node == heap->root) {
-                heap->root = below;
+                set_root(heap, below);
         } else {
                 if (node->prev->child == node)
                         node->prev->child = node->next;
@@ -77,15 +83,19 @@ void rml_heap_remove(struct rml_heap *heap, struct rml_heap_node *node) {
                         node->prev->next = node->next;
                 if (node->next)
                         node->next->prev = node->prev;
-                heap->root = meld(heap->root, below);
+                set_root(heap, meld(heap->root, below));
         }
         node->child = node->next = node->prev = NULL;
-        node->in_heap = false;
         heap->count--;
 }
 
 void rml_heap_move(struct rml_heap *heap, struct rml_heap_node *node, uint64_t key, uint64_t tie) {
-        rml_check(node->in_heap);
+        rml_check(rml_heap_has(node));
+        if (node == heap->root && !node->child) { /* alone */
+                node->key = key;
+                node->tie = tie;
+                return;
+        }
         rml_heap_remove(heap, node);
         rml_heap_push(heap, node, key, tie);
 }
@@ -97,7 +107,9 @@ struct rml_heap_node *rml_heap_next(const struct rml_heap *heap, const struct rm
                 return node->child;
         while (node && !node->next) {
                 /* Back along the row to the parent: each row is walked back once in a whole walk. */
-                while (node->prev && node->prev->child != node)
+                if (node == heap->root)
+                        return NULL;
+                while (node->prev->child != node)
                         node = node->prev;
                 node = node->prev;
         }

@@ -8,9 +8,8 @@
 #include <stdint.h>
 
 struct rml_heap_node {
-        struct rml_heap_node *child, *next, *prev; /* prev of a first child is its parent */
+        struct rml_heap_node *child, *next, *prev; /* prev of a first child is its parent, of the root itself */
         uint64_t key, tie;
-        bool in_heap;
 };
 
 struct rml_heap {
@@ -18,6 +17,10 @@ struct rml_heap {
         size_t count;
 };
 
+/* Is it in a heap? One that never was is all zero. */
+static inline bool rml_heap_has(const struct rml_heap_node *node) {
+        return node->prev != NULL;
+}
 /* node must not be in a heap. */
 void rml_heap_push(struct rml_heap *, struct rml_heap_node *, uint64_t key, uint64_t tie);
 /* No-op for a node that is in no heap. */

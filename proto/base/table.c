@@ -1,19 +1,30 @@
 /* SPDX-License-Identifier: MIT */
-/* Chains of nodes in a power of two of buckets. Only putting in resizes, in both directions, so that a walk may take
- * out what it has passed; a table that became empty gives its buckets back. */
+/* Chains of nodes in buckets that come and go one at a time (linear hashing): putting in never has to sort all nodes
+ * anew, however many there are. Only putting in does either, so that a walk may take out what it has passed; a table
+ * that became empty gives its buckets back. */
 #include "table.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define BUCKETS_MIN 16u
+#define BUCKETS_MIN 8u
+#define BUCKETS_MAX (UINT32_C(1) << 31)
+#define ALONE_MAX 4u /* so many need no buckets */
+#define LOAD 2u      /* nodes for each bucket */
+#define MERGES 16u   /* buckets that go with one node put in */
 
-static struct rml_table_node **bucket_at(struct rml_table *table, size_t i) {
-        return table->buckets ? &table->buckets[i] : &table->first;
+static size_t bucket_of(const struct rml_table *table, uint64_t hash) {
+        size_t i = (size_t)hash & table->mask;
+
+        return i < table->size ? i : i & table->mask >> 1;
 }
 
-static struct rml_table_node *chain_at(const struct rml_table *table, size_t i) {
-        return table->buckets ? table->buckets[i] : table->first;
+static struct rml_table_node **bucket_at(struct rml_table *table, uint64_t hash) {
+        return table->size ? &table->buckets[bucket_of(table, hash)] : &table->first;
+}
+
+static struct rml_table_node *chain_at(const struct rml_table *table, uint64_t hash) {
+        return table->size ? table->buckets[bucket_of(table, hash)] : table->first;
 }
 
 void rml_table_init(struct rml_table *table) {
@@ -21,45 +32,85 @@ void rml_table_init(struct rml_table *table) {
 }
 
 void rml_table_deinit(struct rml_table *table) {
-        free(table->buckets);
+        if (table->size)
+                free(table->buckets);
         rml_table_init(table);
 }
 
-/* Without memory everything stays as it was. */
-static void resize(struct rml_table *table, size_t buckets) {
-        struct rml_table_node **fresh;
+/* Room for so many buckets. Without memory everything stays as it was. */
+static bool buckets_room(struct rml_table *table, size_t room) {
+        struct rml_table_node **buckets;
 
-        if (buckets < BUCKETS_MIN)
-                buckets = BUCKETS_MIN;
-        fresh = calloc(buckets, sizeof(struct rml_table_node *));
-        if (!fresh)
-                return;
-        for (size_t i = 0; i <= table->mask; i++) {
-                struct rml_table_node *node = chain_at(table, i);
-
-                while (node) {
-                        struct rml_table_node *next = node->next;
-                        struct rml_table_node **bucket = &fresh[(size_t)node->hash & (buckets - 1)];
-
-                        node->next = *bucket;
-                        *bucket = node;
-                        node = next;
-                }
+        if (room > SIZE_MAX / sizeof(struct rml_table_node *))
+                return false;
+        buckets = realloc(table->size ? table->buckets : NULL, room * sizeof(struct rml_table_node *));
+        if (!buckets)
+                return false;
+        if (!table->size) {
+                buckets[0] = table->first;
+                table->size = 1;
+                table->mask = 0;
         }
-        free(table->buckets);
-        table->buckets = fresh;
-        table->first = NULL;
-        table->mask = buckets - 1;
+        table->buckets = buckets;
+        return true;
+}
+
+/* One more, that takes its part out of another. The room is a power of two. */
+static bool bucket_split(struct rml_table *table) {
+        uint32_t fresh;
+        struct rml_table_node **from, **to;
+
+        if (!table->size && !buckets_room(table, BUCKETS_MIN))
+                return false;
+        fresh = table->size;
+        if (fresh > table->mask && fresh >= BUCKETS_MIN &&
+            (fresh == BUCKETS_MAX || !buckets_room(table, 2 * (size_t)fresh)))
+                return false;
+        if (fresh > table->mask)
+                table->mask = 2 * table->mask + 1;
+        table->size = fresh + 1;
+        from = &table->buckets[fresh & table->mask >> 1];
+        to = &table->buckets[fresh];
+        *to = NULL;
+        while (*from) {
+                struct rml_table_node *node = *from;
+
+                if (((uint32_t)node->hash & table->mask) != fresh) {
+                        from = &node->next;
+                        continue;
+                }
+                *from = node->next;
+                node->next = *to;
+                *to = node;
+        }
+        return true;
+}
+
+/* One less: what it has goes back to where it came from. */
+static void bucket_merge(struct rml_table *table) {
+        uint32_t last = table->size - 1;
+        struct rml_table_node **at = &table->buckets[last & table->mask >> 1];
+
+        while (*at)
+                at = &(*at)->next;
+        *at = table->buckets[last];
+        table->size = last;
+        if (last == (table->mask >> 1) + 1) {
+                table->mask >>= 1;
+                buckets_room(table, 2 * (size_t)last);
+        }
 }
 
 void rml_table_put(struct rml_table *table, struct rml_table_node *node, uint64_t hash) {
         struct rml_table_node **bucket;
 
-        if (table->count > table->mask && table->mask < SIZE_MAX / (4 * sizeof(struct rml_table_node *)))
-                resize(table, 2 * (table->mask + 1));
-        else if (table->mask >= BUCKETS_MIN && table->count < table->mask / 16)
-                resize(table, (table->mask + 1) / 8);
-        bucket = bucket_at(table, (size_t)hash & table->mask);
+        /* Where there was no memory for some time, the missing ones follow. */
+        for (unsigned n = 0; n < LOAD && table->count >= (table->size ? LOAD * (size_t)table->size : ALONE_MAX); n++)
+                if (!bucket_split(table))
+                        break;
+        for (unsigned n = 0; n < MERGES && table->size > BUCKETS_MIN && table->count < table->size / 8; n++)
+                bucket_merge(table);
+        bucket = bucket_at(table, hash);
         node->hash = hash;
         node->next = *bucket;
         *bucket = node;
@@ -67,7 +118,7 @@ void rml_table_put(struct rml_table *table, struct rml_table_node *node, uint64_
 }
 
 void rml_table_remove(struct rml_table *table, struct rml_table_node *node) {
-        struct rml_table_node **at = bucket_at(table, (size_t)node->hash & table->mask);
+        struct rml_table_node **at = bucket_at(table, node->hash);
 
         while (*at && *at != node)
                 at = &(*at)->next;
@@ -77,7 +128,7 @@ void rml_table_remove(struct rml_table *table, struct rml_table_node *node) {
         node->next = NULL;
         table->count--;
         /* A small one is kept: it would only come and go. */
-        if (!table->count && table->mask >= BUCKETS_MIN)
+        if (!table->count && table->size > BUCKETS_MIN)
                 rml_table_deinit(table);
 }
 
@@ -88,7 +139,7 @@ static struct rml_table_node *seek(struct rml_table_node *node, uint64_t hash) {
 }
 
 struct rml_table_node *rml_table_find(const struct rml_table *table, uint64_t hash) {
-        return seek(chain_at(table, (size_t)hash & table->mask), hash);
+        return seek(chain_at(table, hash), hash);
 }
 
 struct rml_table_node *rml_table_find_next(const struct rml_table_node *node) {
@@ -101,14 +152,13 @@ struct rml_table_node *rml_table_next(const struct rml_table *table, const struc
         if (node) {
                 if (node->next)
                         return node->next;
-                i = ((size_t)node->hash & table->mask) + 1;
+                i = bucket_of(table, node->hash) + 1;
         }
-        for (; i <= table->mask; i++) {
-                struct rml_table_node *first = chain_at(table, i);
-
-                if (first)
-                        return first;
-        }
+        if (!table->size)
+                return i ? NULL : table->first;
+        for (; i < table->size; i++)
+                if (table->buckets[i])
+                        return table->buckets[i];
         return NULL;
 }
 
@@ -116,8 +166,8 @@ struct rml_table_node *rml_table_next(const struct rml_table *table, const struc
  * public domain wyhash; this text and its constants are our own.
  *
  * What it is good for: without the seed nobody can choose colliding keys better than by luck, as far as is known, and
- * nothing on the bus shows a hash or an order that comes from one. What it is not: a cryptographic function with a proof.
- * Whoever learns the seed, or could see the hashes, can make collisions. The seed is therefore random in each run and
+ * nothing on the bus shows a hash or an order that comes from one. What it is not: a cryptographic function with a
+ * proof. Whoever learns the seed, or could see the hashes, can make collisions. The seed is therefore random in each run and
  * never leaves the process, and every table that a peer can fill is bounded by a limit, so that the worst success costs
  * time in proportion to that limit. It differs with the byte order of the machine; it is never sent or stored. */
 #define MIX0 UINT64_C(0x9e3779b97f4a7c15) /* the fraction of the golden ratio */

@@ -14,9 +14,12 @@ struct rml_table_node {
 };
 
 struct rml_table {
-        struct rml_table_node **buckets; /* NULL = &first, one bucket */
-        struct rml_table_node *first;
-        size_t mask, count;
+        union {
+                struct rml_table_node *first;    /* size 0: the only chain */
+                struct rml_table_node **buckets;
+        };
+        uint32_t size, mask;             /* buckets in use, and the bits that count in a hash */
+        size_t count;
 };
 
 void rml_table_init(struct rml_table *);

@@ -26,7 +26,7 @@ struct reader {
         uint64_t got, missing, next;
         bool disorder;
         unsigned demoted;
-        ramal_why why; /* of the last gap or change */
+        ramal_why why_missing, why_demoted; /* the last time */
 };
 
 static void count(struct reader *reader, const ramal_msg *msg) {
@@ -48,7 +48,7 @@ static void on_gap(ramal_conn *conn, const ramal_gap *gap, void *user) {
 
         (void)conn;
         reader->missing += gap->count;
-        reader->why = gap->why;
+        reader->why_missing = gap->why;
 }
 
 static void on_state(ramal_conn *conn, const ramal_sub_change *change, void *user) {
@@ -57,7 +57,7 @@ static void on_state(ramal_conn *conn, const ramal_sub_change *change, void *use
         (void)conn;
         if (change->demoted) {
                 reader->demoted++;
-                reader->why = change->why;
+                reader->why_demoted = change->why;
         }
 }
 
@@ -405,15 +405,20 @@ static void test_block_stalled_reader_is_demoted_and_its_publisher_goes_on(void 
         WAIT_UNTIL(reader, seen.demoted == 1);
         assert_true(ramal_sub_demoted(sub));
         assert_int_equal(ramal_sub_state_of(sub), RAMAL_SUB_ACTIVE);
-        assert_int_equal(seen.why, RAMAL_WHY_STALLED);
+        assert_int_equal(seen.why_demoted, RAMAL_WHY_STALLED);
         WAIT_UNTIL(reader, seen.got + seen.missing == published);
         assert_false(seen.disorder);
 
-        /* Asked for again, it blocks again. */
-        ramal_sub_cancel(sub);
+        /* Asked for again, it blocks again. On a busy machine its patience may be over before we are. */
         struct reader again = {0};
-        subscribe(reader, "a", on_msg, &again, &again);
-        assert_in_range(fill(publisher, "a", 0), 60, 90);
+        uint64_t taken, until = ramal_in_ms(WAIT_MS);
+        do {
+                ramal_sub_cancel(sub);
+                sub = subscribe(reader, "a", on_msg, &again, &again);
+                taken = fill(publisher, "a", 0);
+                assert_int_equal(ramal_sync(reader, ramal_in_ms(WAIT_MS)), 0);
+        } while (ramal_sub_demoted(sub) && ramal_now() < until);
+        assert_in_range(taken, 60, 90);
         ramal_close(publisher);
         ramal_close(reader);
 }
@@ -472,22 +477,28 @@ static void test_block_expired_message_is_a_gap(void **state) {
         assert_int_equal(ramal_sub_confirm(sub, ramal_in_ms(WAIT_MS), NULL), 0);
         options.expires = ramal_in_ms(WAIT_MS);
         assert_int_equal(ramal_publish_with(publisher, "a", "one", 3, &options), 0);
-        options.expires = ramal_in_ms(100);
-        assert_int_equal(ramal_publish_with(publisher, "a", "two", 3, &options), 0);
+        int r;
+        do {
+                options.expires = ramal_in_ms(100);
+                r = ramal_publish_with(publisher, "a", "two", 3, &options);
+        } while (r == -ETIMEDOUT); /* we were kept from running for so long */
+        assert_int_equal(r, 0);
         assert_int_equal(ramal_publish(publisher, "a", "three", 5), 0);
         assert_int_equal(ramal_sync(publisher, ramal_in_ms(WAIT_MS)), 0);
+        /* The way to the broker is not counted: by now it has it, and by then it has expired there. */
+        const uint64_t over = ramal_in_ms(101);
         assert_int_equal(ramal_sub_next(sub, ramal_in_ms(WAIT_MS), &msg), 0);
         assert_true(ramal_msg_expires(msg) > ramal_now());
         assert_true(ramal_msg_expires(msg) <= ramal_in_ms(WAIT_MS));
         ramal_msg_unref(msg);
-        while (ramal_now() < options.expires + 1000000)
-                ramal_wait(publisher, options.expires + 1000000);
+        while (ramal_now() < over)
+                ramal_wait(publisher, over);
         assert_int_equal(ramal_sub_next(sub, ramal_in_ms(WAIT_MS), &msg), 0);
         assert_memory_equal(ramal_msg_data(msg, NULL), "three", 5);
         assert_true(ramal_msg_expires(msg) == RAMAL_NEVER);
         ramal_msg_unref(msg);
         assert_int_equal(seen.missing, 1);
-        assert_int_equal(seen.why, RAMAL_WHY_EXPIRED);
+        assert_int_equal(seen.why_missing, RAMAL_WHY_EXPIRED);
         ramal_close(publisher);
         ramal_close(reader);
 }

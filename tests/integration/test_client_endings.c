@@ -3,6 +3,7 @@
 #include "client.h"
 
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -288,6 +289,54 @@ static void test_endings_foreign_loop_needs_one_descriptor_only(void **state) {
         ramal_close(from);
 }
 
+struct posting {
+        ramal_conn *conn;
+        unsigned ran;
+};
+
+static void on_post(ramal_conn *conn, void *user) {
+        (void)conn;
+        ((struct posting *)user)->ran++;
+}
+
+static void *post(void *user) {
+        struct posting *posting = user;
+
+        return ramal_post(posting->conn, on_post, posting) == 0 ? posting : NULL;
+}
+
+/* What another thread posted and what has a deadline, before anybody asked for the descriptor. */
+static void test_endings_descriptor_made_late_shows_what_waits(void **state) {
+        struct bus *bus = *state;
+        ramal_conn *conn = open_conn(&bus->ramald), *server = open_conn(&bus->ramald);
+        struct posting posting = {.conn = conn};
+        struct seen seen = {.losses = 0};
+        pthread_t thread;
+        void *posted;
+
+        ramal_serve(server, "svc", echo, NULL, NULL);
+        assert_int_equal(ramal_sync(server, ramal_in_ms(WAIT_MS)), 0);
+        /* Only the library can end it. */
+        ramald_freeze(&bus->ramald, true);
+        assert_int_equal(ramal_request_async(conn, "svc", NULL, 0, ramal_in_ms(50), on_reply, &seen, NULL), 0);
+        assert_int_equal(pthread_create(&thread, NULL, post, &posting), 0);
+        assert_int_equal(pthread_join(thread, &posted), 0);
+        assert_ptr_equal(posted, &posting);
+
+        struct pollfd fd = {.fd = ramal_conn_fd(conn), .events = POLLIN};
+        assert_int_equal(poll(&fd, 1, WAIT_MS), 1);
+        assert_true(ramal_dispatch(conn, 0) >= 1);
+        assert_int_equal(posting.ran, 1);
+        while (seen.replies == 0) {
+                assert_int_equal(poll(&fd, 1, WAIT_MS), 1);
+                assert_true(ramal_dispatch(conn, 0) >= 0);
+        }
+        assert_int_equal(seen.result, -ETIMEDOUT);
+        ramald_freeze(&bus->ramald, false);
+        ramal_close(conn);
+        ramal_close(server);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 TEST(test_endings_killed_broker_comes_back_and_so_does_everything),
@@ -298,6 +347,7 @@ int main(void) {
                 TEST(test_endings_drain_keeps_what_is_to_be_pulled),
                 TEST(test_endings_drain_keeps_its_deadline),
                 TEST(test_endings_foreign_loop_needs_one_descriptor_only),
+                TEST(test_endings_descriptor_made_late_shows_what_waits),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

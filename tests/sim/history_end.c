@@ -23,7 +23,8 @@ static void check_uid(const struct history *h, uint32_t uid) {
                 uint64_t own_interests = 0, own_names = 0;
                 if (!actor->fake->peer || !actor->fake->local || actor->fake->uid != uid)
                         continue;
-                for (size_t k = 0; k < actor->reader_count; k++) {
+                /* Those of one that is gone are cleared away in parts, and nobody looks how many are left. */
+                for (size_t k = 0; !actor->closed && k < actor->reader_count; k++) {
                         const struct reader *reader = &actor->readers[k];
                         own_interests += reader->active && !reader->ended;
                         own_names += reader->active && !reader->ended && reader->sub.name;

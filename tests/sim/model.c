@@ -108,8 +108,14 @@ static void abandon_calls(struct model *model, struct party *party) {
 }
 
 void model_end(struct model *model, struct party *party, enum party_end end) {
+        bool live = party->end == PARTY_LIVE;
         model->op++;
-        if (party->end == PARTY_LIVE) {
+        /* Nobody can be told how its calls end: so they are over before anything moves, and do not move. */
+        if (end == PARTY_LOST) {
+                party->end = end;
+                abandon_calls(model, party);
+        }
+        if (live) {
                 party->end_ns = model->world->now;
                 party->end = end;
                 for (size_t i = 0; i < model->interest_count; i++) {
@@ -131,10 +137,6 @@ void model_end(struct model *model, struct party *party, enum party_end end) {
                                 model_end_call(model, call, RAMAL__V1__CODE__CODE_RESPONDER_GONE, true,
                                                RAMAL__V1__WHY__WHY_GONE);
                 }
-        }
-        if (end == PARTY_LOST) {
-                party->end = end;
-                abandon_calls(model, party);
         }
 }
 

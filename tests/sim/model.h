@@ -135,6 +135,7 @@ struct model {
         uint64_t gaps, moved, redelivered, demoted, ended[16]; /* how much happened, for the summary */
         uint64_t hash;                                         /* of all that came out */
         bool trace;                                            /* print it */
+        bool parts;                                            /* turns are small: much needs several */
         bool lost_track; /* of who took over what: nothing can be predicted any more */
 };
 

@@ -28,6 +28,19 @@ static void look(struct model *model, struct party *party) {
         }
 }
 
+void rest_heard(struct model *model, struct party *party) {
+        for (;;) {
+                struct peer *peer = party->fake->peer;
+                /* Not read for another reason than that the core has it still to look at what it sent? */
+                if (!peer || core_peer_reading(peer) || core_peer_needs_output(peer) || !world_due(model->world))
+                        return;
+                /* The first of these turns is not its own: what expires goes before the frame is looked at. */
+                world_expire(model->world);
+                model_expire(model);
+                rest_closed(model);
+        }
+}
+
 /* The core commits when it is asked who has output, and when a socket has taken some: the model looks after each. */
 bool rest_take(struct model *model, struct party *party, size_t max) {
         size_t total = 0, n;
@@ -51,6 +64,7 @@ void rest_confirm(struct model *model, struct interest *in) {
                 printf("%llu: peer %u confirms sid %llu up to %llu\n", (ull)model->world->step, in->party->fake->index,
                        (ull)in->sub.sid, (ull)in->last_seq);
         fake_confirm(in->party->fake, in->sub.sid, in->last_seq);
+        rest_heard(model, in->party);
         model_confirm(model, in, in->last_seq);
 }
 
@@ -76,9 +90,19 @@ static void check_charges(const struct model *model) {
                     (ull)charges.queued_bytes, (ull)charges.bodies_bytes);
 }
 
+void rest_turns(struct model *model) {
+        while (world_due(model->world)) {
+                world_expire(model->world);
+                model_expire(model);
+                rest_closed(model);
+        }
+}
+
 static void come_to_rest(struct model *model) {
         for (bool moved = true; moved;) {
                 moved = false;
+                if (model->parts)
+                        rest_turns(model);
                 for (size_t i = 0; i < model->party_count; i++) {
                         struct party *party = model->parties[i];
                         party->fake->stuck = false;
@@ -106,8 +130,11 @@ void rest_settle(struct model *model) {
         /* A PING tells each all that is free of its publish credit. */
         for (size_t i = 0; i < model->party_count; i++) {
                 struct party *party = model->parties[i];
-                if (party->end == PARTY_LIVE)
-                        model_ping(party, fake_ping(party->fake));
+                if (party->end == PARTY_LIVE) {
+                        uint64_t id = fake_ping(party->fake);
+                        rest_heard(model, party);
+                        model_ping(party, id);
+                }
         }
         come_to_rest(model);
         model_settled(model);

@@ -7,6 +7,11 @@
 
 /* Tells the model whom the core has closed. */
 void rest_closed(struct model *);
+/* What one turn leaves undone, by its budgets, the next ones do. */
+void rest_turns(struct model *);
+/* To be called after each frame of the party, before the model is told of it: who had sent one that is worth more output
+ * than a turn may have is not looked at before those turns are over. */
+void rest_heard(struct model *, struct party *);
 /* Takes at most max bytes and shows them to the model. Returns whether there were any. */
 bool rest_take(struct model *, struct party *, size_t max);
 /* All that was received of it. */

@@ -39,6 +39,34 @@ static void test_hello_with_a_long_label_is_invalid(void **state) {
         world_free(w);
 }
 
+/* The broker packs it once for each account and puts the peer before that: whoever comes later reads the same, and
+ * nobody what another user is told. */
+static void test_hello_welcome_differs_by_peer_and_user_alone(void **state) {
+        (void)state;
+        struct world *w = world_start();
+        const uint32_t uids[] = {WORLD_UID, WORLD_ALLOWED_UID, 0, WORLD_UID, WORLD_ALLOWED_UID, 0};
+        uint8_t packed[RML_COUNT(uids)][1024];
+        size_t len[RML_COUNT(uids)];
+        for (size_t i = 0; i < RML_COUNT(uids); i++) {
+                struct fake *fake = fake_local(w, uids[i]);
+                fake_hello(fake, "app");
+                const struct got *got = expect(fake, RML_WELCOME);
+                Ramal__V1__Welcome m = *GOT(got, Welcome);
+                assert_int_equal(m.peer, core_peer_id(fake->peer));
+                assert_int_equal(m.base.n_unknown_fields, 0);
+                m.peer = 0;
+                len[i] = protobuf_c_message_get_packed_size(&m.base);
+                assert_in_range(len[i], 1, sizeof(packed[i]));
+                protobuf_c_message_pack(&m.base, packed[i]);
+        }
+        for (size_t i = 0; i < 3; i++) {
+                assert_int_equal(len[i], len[i + 3]);
+                assert_memory_equal(packed[i], packed[i + 3], len[i]);
+        }
+        assert_true(len[0] != len[1] || memcmp(packed[0], packed[1], len[0]) != 0); /* other limits */
+        world_free(w);
+}
+
 static void test_hello_that_resumes_is_for_later(void **state) {
         (void)state;
         uint8_t resume[4] = {1, 2, 3, 4};
@@ -198,6 +226,7 @@ static void test_hello_rates_at_their_ends(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_hello_with_a_long_label_is_invalid),
+                cmocka_unit_test(test_hello_welcome_differs_by_peer_and_user_alone),
                 cmocka_unit_test(test_hello_that_resumes_is_for_later),
                 cmocka_unit_test(test_hello_by_tcp_needs_nonce_and_proof_of_their_length),
                 cmocka_unit_test(test_hello_on_a_kept_place_only_looks),

@@ -408,11 +408,38 @@ static void test_redelivery_balances_when_members_die_one_after_the_other(void *
         }
 }
 
+/* What it takes over stands before what moved, though that could go at once: b asked for 1000 bytes and uses some. */
+static void test_redelivery_waits_for_receive_credit(void **state) {
+        (void)state;
+        struct world *w = world_start();
+        struct fake *from = fake_join(w, WORLD_UID), *a = fake_join(w, WORLD_UID), *b = fake_join(w, WORLD_UID);
+        SUBSCRIBE(a, .sid = 1, .pattern = "t", .group = "g", .policy = POLICY(ROUND_ROBIN), .credit_messages = 1);
+        expect(a, RML_SUBSCRIBED);
+        fake_publish_bytes(from, "t", 2000);
+        fake_publish(from, "t", "queued");
+        SUBSCRIBE(b, .sid = 1, .pattern = "t", .group = "g", .policy = POLICY(ROUND_ROBIN), .credit_bytes = 1000);
+        expect(b, RML_SUBSCRIBED);
+        fake_publish(from, "t", "b has this");
+        expect_flagged(b, 1, "b has this", 0);
+        expect_ledger(a, 1, .matched = 2, .queued = 1, .in_flight = 1);
+        fake_lost(a);
+        expect_no_more(b);
+        expect_ledger(b, 1, .matched = 3, .queued = 2, .in_flight = 1);
+        fake_confirm(b, 1, 1);
+        world_turn(w);
+        expect_ledger(b, 1, .matched = 3, .queued = 1, .in_flight = 1, .confirmed = 1);
+        assert_int_equal(expect(b, RML_DELIVER)->data.flags, FLAG(REDELIVERED));
+        fake_confirm(b, 1, 3);
+        expect_flagged(b, 2, "queued", FLAG(MOVED));
+        world_free(w);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_redelivery_what_was_in_flight_comes_before_what_was_queued),
                 cmocka_unit_test(test_redelivery_not_of_what_was_confirmed),
                 cmocka_unit_test(test_redelivery_is_once),
+                cmocka_unit_test(test_redelivery_waits_for_receive_credit),
                 cmocka_unit_test(test_redelivery_that_still_waits_moves_on),
                 cmocka_unit_test(test_redelivery_of_what_the_socket_had_not_taken),
                 cmocka_unit_test(test_redelivery_at_end_of_input_while_the_output_is_flushed),

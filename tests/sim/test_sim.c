@@ -204,6 +204,7 @@ static void op_subscribe(struct sim *sim) {
               (unsigned long long)sub.window_messages, (int)sub.overflow, (unsigned long long)sub.credit_bytes,
               (unsigned long long)sub.credit_messages);
         uint64_t id = fake_subscribe(party->fake, &sub);
+        rest_heard(sim->model, party);
         model_subscribe(sim->model, party, id, &sub);
 }
 
@@ -214,6 +215,7 @@ static void op_unsubscribe(struct sim *sim) {
         TRACE(sim, "peer %u unsubscribes sid %llu '%s'", in->party->fake->index, (unsigned long long)in->sub.sid,
               in->pattern);
         uint64_t id = fake_unsubscribe(in->party->fake, in->sub.sid);
+        rest_heard(sim->model, in->party);
         model_unsubscribe(sim->model, in->party, id, in);
 }
 
@@ -231,6 +233,7 @@ static uint64_t send_data(struct sim *sim, struct party *party, enum rml_kind ki
         say->payload = payload;
         say->len = len;
         uint64_t id = fake_data(party->fake, kind, with_id, say);
+        rest_heard(sim->model, party);
         free(payload);
         return id;
 }
@@ -315,6 +318,7 @@ static void op_cancel(struct sim *sim) {
                 return;
         TRACE(sim, "peer %u cancels call %llu", call->caller->fake->index, (unsigned long long)call->id);
         fake_cancel(call->caller->fake, call->id);
+        rest_heard(sim->model, call->caller);
         model_cancel(sim->model, call);
 }
 
@@ -342,6 +346,7 @@ static bool holds_others(const struct sim *sim, const struct party *party) {
 
 static void op_end(struct sim *sim) {
         struct party *party = any_party(sim);
+        uint64_t id;
         if (!party || live_parties(sim) < 3)
                 return;
         switch (holds_others(sim, party) ? 0 : rng_below(sim->rng, 3)) {
@@ -357,7 +362,9 @@ static void op_end(struct sim *sim) {
                 break;
         default:
                 TRACE(sim, "peer %u says BYE", party->fake->index);
-                model_bye(sim->model, party, fake_bye(party->fake, false, 0));
+                id = fake_bye(party->fake, false, 0);
+                rest_heard(sim->model, party);
+                model_bye(sim->model, party, id);
                 break;
         }
         rest_closed(sim->model);
@@ -381,6 +388,8 @@ static void step(struct sim *sim) {
         while (at >= ops[i].weight)
                 at -= ops[i++].weight;
         ops[i].run(sim);
+        if (sim->model->parts)
+                rest_turns(sim->model);
         model_sync(sim->model);
 }
 
@@ -389,11 +398,15 @@ static uint64_t run_once(uint64_t seed, uint64_t steps, bool trace, uint64_t *su
         core_limits_default(&limits);
         if (seed % 3 == 0)
                 limits.publish_credit_bytes = 2000 + seed * 977 % 50000;
+        bool parts = seed % 2 == 0;
+        if (parts)
+                limits.turn_frames = seed / 2 % 5;
         struct sim sim = {.world = world_new(seed, &limits), .trace = trace};
         sim.rng = &sim.world->rng;
         sim.model = model_new(sim.world);
         sim.model->hash = seed;
         sim.model->trace = trace;
+        sim.model->parts = parts;
         sim.world->forget = true;
         sim.world->split = true;
         for (unsigned i = 0; i < 4; i++)

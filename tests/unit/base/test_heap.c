@@ -87,7 +87,7 @@ static void compare_with_all(const struct rml_heap *heap, struct rml_heap_node *
         size_t in = 0, walked = 0;
 
         for (size_t i = 0; i < NODES; i++) {
-                if (!nodes[i].in_heap)
+                if (!rml_heap_has(&nodes[i]))
                         continue;
                 in++;
                 if (!least || nodes[i].key < least->key || (nodes[i].key == least->key && nodes[i].tie < least->tie))
@@ -98,7 +98,7 @@ static void compare_with_all(const struct rml_heap *heap, struct rml_heap_node *
         while ((node = rml_heap_next(heap, node))) {
                 size_t i = (size_t)(node - nodes);
 
-                assert_true(i < NODES && node->in_heap && !seen[i]);
+                assert_true(i < NODES && rml_heap_has(node) && !seen[i]);
                 seen[i] = 1;
                 walked++;
                 for (struct rml_heap_node *child = node->child; child; child = child->next) {
@@ -120,7 +120,7 @@ static void test_heap_random_operations_agree_with_a_search_of_all(void **state)
                         size_t i = (size_t)rng_below(&rng, NODES);
                         uint64_t key = rng_below(&rng, 50);
 
-                        if (!nodes[i].in_heap)
+                        if (!rml_heap_has(&nodes[i]))
                                 rml_heap_push(&heap, &nodes[i], key, i);
                         else if (rng_below(&rng, 3) == 0)
                                 rml_heap_move(&heap, &nodes[i], key, i);

@@ -76,6 +76,7 @@ static void test_values_time_needs_a_unit(void **state) {
         static const struct number rows[] = {
                 {"0", 0, 0},
                 {"0s", 0, 0},
+                {"off", 0, 0},
                 {"50us", 0, 50000},
                 {"200ms", 0, 200000000},
                 {"5s", 0, 5000000000},
@@ -85,6 +86,7 @@ static void test_values_time_needs_a_unit(void **state) {
                 {"5S", -EINVAL, SAME},
                 {"5m", -EINVAL, SAME},
                 {"s", -EINVAL, SAME},
+                {"offs", -EINVAL, SAME},
                 {"5 s", -EINVAL, SAME},
                 {"18446744074s", -ERANGE, SAME},
         };

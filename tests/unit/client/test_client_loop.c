@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -83,6 +84,39 @@ static void test_loop_descriptor_is_readable_exactly_while_there_is_work(void **
         stop(&fake, conn);
 }
 
+/* A connection that nobody waits for in a loop of his own has neither epoll nor timer. */
+static void test_loop_descriptor_is_made_when_it_is_asked_for(void **state) {
+        struct fake fake;
+        struct rlimit limit, low;
+        ramal_conn *conn;
+
+        (void)state;
+        fake_start(&fake);
+        ramal_options options = {.size = sizeof(options), .address = fake.address};
+        assert_int_equal(ramal_open_async(&options, &conn, NULL), 0);
+        size_t before = descriptors();
+        assert_int_equal(conn->epoll, -1);
+        assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+        int next = dup(fake.listener);
+        close(next);
+        for (rlim_t room = 0; room < 2; room++) { /* too little for both: nothing is left behind */
+                low = limit;
+                low.rlim_cur = (rlim_t)next + room;
+                assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+                assert_int_equal(ramal_conn_fd(conn), -EMFILE);
+                assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+                assert_int_equal(descriptors(), before);
+        }
+        int fd = ramal_conn_fd(conn);
+        assert_true(fd >= 0);
+        assert_int_equal(ramal_conn_fd(conn), fd);
+        assert_int_equal(descriptors(), before + 2);
+        assert_true(readable(conn, FAKE_MS)); /* it wants to connect */
+        fake_welcome(&fake, conn);
+        assert_int_equal(ramal_conn_fd(conn), fd);
+        stop(&fake, conn);
+}
+
 static void test_loop_frame_in_single_bytes_arrives_whole(void **state) {
         unsigned count = 0;
         struct fake fake;
@@ -103,6 +137,67 @@ static void test_loop_frame_in_single_bytes_arrives_whole(void **state) {
         }
         assert_int_equal(count, 1);
         stop(&fake, conn);
+}
+
+struct long_one {
+        unsigned count;
+        size_t len;
+        bool reads_on; /* in the callback, as a function that blocks there does */
+        const uint8_t *bytes;
+};
+
+static void on_long(ramal_conn *conn, const ramal_msg *msg, void *user) {
+        struct long_one *seen = user;
+        size_t len;
+        const uint8_t *data = ramal_msg_data(msg, &len);
+
+        if (seen->reads_on)
+                while (rml_read_quietly(conn))
+                        ;
+        assert_int_equal(len, seen->count % 2 == 0 ? seen->len : 1);
+        assert_memory_equal(data, seen->bytes, len);
+        seen->count++;
+}
+
+/* The rest of a long frame is received where it stays; one that follows is not mixed up with it, nor is the one that a
+ * callback still has. */
+static void test_loop_long_frames_in_pieces_arrive_whole(void **state) {
+        static const size_t pieces[] = {1000, 40000, 65536, 150000};
+        const struct rml_hop hop = {.sid = 1, .seq = 1};
+        size_t size = 300000, room = 2 * size + 1024;
+        uint8_t *bytes = malloc(room), *payload = malloc(size);
+
+        (void)state;
+        for (size_t i = 0; i < size; i++)
+                payload[i] = (uint8_t)(i * 7 + (i >> 8));
+        for (size_t i = 0; i < 2 * RML_COUNT(pieces); i++) {
+                struct long_one seen = {.len = size, .reads_on = i % 2, .bytes = payload};
+                struct fake fake;
+                size_t len = 0, piece = pieces[i / 2];
+                fake_start(&fake);
+                ramal_conn *conn = fake_open(&fake, NULL);
+                ramal_subscribe(conn, "a", on_long, &seen, NULL);
+                fake_expect(&fake, RML_SUBSCRIBE);
+                fake_subscribed(&fake, 1, RAMAL__V1__STATE__STATE_ACTIVE, 0);
+                for (int frame = 0; frame < 3; frame++) { /* long, short, long */
+                        const struct rml_span none = {NULL, 0};
+                        size_t n = frame == 1 ? 1 : size;
+                        uint8_t tail[64];
+                        size_t tail_len = rml_put_tail_head(tail, rml_span_of("a"), none, none, n);
+                        len += rml_put_head(bytes + len, RML_DELIVER, 0, &hop, tail_len + n);
+                        memcpy(bytes + len, tail, tail_len);
+                        memcpy(bytes + len + tail_len, payload, n);
+                        len += tail_len + n;
+                }
+                for (size_t at = 0; at < len; at += piece) {
+                        fake_bytes(&fake, bytes + at, len - at < piece ? len - at : piece);
+                        fake_settle(conn);
+                }
+                assert_int_equal(seen.count, 3);
+                stop(&fake, conn);
+        }
+        free(bytes);
+        free(payload);
 }
 
 static void test_loop_wait_keeps_its_deadline(void **state) {
@@ -423,6 +518,40 @@ static void test_loop_options_without_size_are_refused(void **state) {
         stop(&fake, conn);
 }
 
+static void test_loop_spin_in_the_environment_is_heeded(void **state) {
+        static const struct {
+                const char *text;
+                bool no_spin;
+                int result;
+                uint64_t budget;
+        } rows[] = {
+                {NULL, false, 0, RML_SPIN_NS_DEFAULT},
+                {"", false, 0, RML_SPIN_NS_DEFAULT},
+                {"off", false, 0, 0},
+                {"20us", false, 0, 20000},
+                {"20us", true, 0, 0},
+                {"fast", false, -EINVAL, 0},
+        };
+
+        (void)state;
+        for (size_t i = 0; i < RML_COUNT(rows); i++) {
+                ramal_options options = {
+                        .size = sizeof(options), .address = "unix:@no-such-bus", .no_spin = rows[i].no_spin};
+                ramal_error error = {.code = 0};
+                ramal_conn *conn;
+                if (rows[i].text)
+                        setenv("RAMAL_SPIN", rows[i].text, 1);
+                assert_int_equal(ramal_open_async(&options, &conn, &error), rows[i].result);
+                unsetenv("RAMAL_SPIN");
+                if (rows[i].result == 0)
+                        assert_int_equal(conn->spin.budget_ns, rows[i].budget);
+                else
+                        assert_string_equal(error.message,
+                                            "RAMAL_SPIN=fast: say off, or a time like 50us, at most 100ms");
+                ramal_close(conn);
+        }
+}
+
 static void test_loop_sent_away_for_cause_lengthens_the_pauses(void **state) {
         const ramal_options options = {
                 .size = sizeof(options), .backoff_min_ns = RML_NS_PER_MS, .backoff_max_ns = 8 * RML_NS_PER_MS};
@@ -447,13 +576,16 @@ static void test_loop_sent_away_for_cause_lengthens_the_pauses(void **state) {
 
 /* ---- fork ---- */
 
-static void test_loop_fork_leaves_the_connection_to_the_parent(void **state) {
+/* often: so much was asked of it that a page tells whose it is. */
+static void check_fork(bool often) {
         unsigned count = 0;
         struct fake fake;
         ramal_conn *conn = subscribed(&fake, &count);
         int status;
 
-        (void)state;
+        for (unsigned i = 0; often && i < RML_ASKED_OFTEN; i++)
+                ramal_dispatch(conn, 0);
+        assert_int_equal(conn->alive != NULL, often);
         pid_t pid = fork();
         assert_true(pid >= 0);
         if (pid == 0) {
@@ -475,6 +607,12 @@ static void test_loop_fork_leaves_the_connection_to_the_parent(void **state) {
         fake_deliver(&fake, 1, 1, "a", "x");
         assert_int_equal(ramal_wait(conn, ramal_in_ms(FAKE_MS)), 1);
         stop(&fake, conn);
+}
+
+static void test_loop_fork_leaves_the_connection_to_the_parent(void **state) {
+        (void)state;
+        check_fork(false);
+        check_fork(true);
 }
 
 static void test_loop_close_leaves_no_descriptor(void **state) {
@@ -513,7 +651,9 @@ static void test_loop_close_says_goodbye_and_waits_for_the_answer(void **state) 
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_loop_descriptor_is_readable_exactly_while_there_is_work),
+                cmocka_unit_test(test_loop_descriptor_is_made_when_it_is_asked_for),
                 cmocka_unit_test(test_loop_frame_in_single_bytes_arrives_whole),
+                cmocka_unit_test(test_loop_long_frames_in_pieces_arrive_whole),
                 cmocka_unit_test(test_loop_wait_keeps_its_deadline),
                 cmocka_unit_test(test_loop_posts_of_all_threads_run_in_their_order),
                 cmocka_unit_test(test_loop_posts_not_run_are_freed_at_close),
@@ -527,6 +667,7 @@ int main(void) {
                 cmocka_unit_test(test_loop_descriptor_stays_readable_once_it_is_over),
                 cmocka_unit_test(test_loop_tcp_program_that_slept_long_is_not_cut_off),
                 cmocka_unit_test(test_loop_options_without_size_are_refused),
+                cmocka_unit_test(test_loop_spin_in_the_environment_is_heeded),
                 cmocka_unit_test(test_loop_sent_away_for_cause_lengthens_the_pauses),
                 cmocka_unit_test(test_loop_fork_leaves_the_connection_to_the_parent),
                 cmocka_unit_test(test_loop_close_leaves_no_descriptor),

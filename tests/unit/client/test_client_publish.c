@@ -201,6 +201,38 @@ static void test_publish_corked_batch_of_64_kib_is_sent(void **state) {
         fake_stop(&fake);
 }
 
+/* A long payload is not copied to wait for the others: what waits goes with it, in order. */
+static void test_publish_corked_long_payload_is_sent_with_what_waits(void **state) {
+        struct fake fake;
+        char *payload = calloc(1, 100000);
+        fake_start(&fake);
+        ramal_conn *conn = fake_open(&fake, NULL);
+
+        (void)state;
+        ramal_cork(conn);
+        for (int i = 0; i < 10; i++)
+                assert_int_equal(ramal_publish(conn, "a", "x", 1), 0);
+        assert_int_equal(ramal_publish(conn, "long", payload, 20000), 0); /* there is room for it in the batch */
+        assert_false(fake_has_frame(&fake));
+        assert_int_equal(ramal_publish(conn, "longer", payload, 100000), 0);
+        assert_int_equal(ramal_conn_unsent(conn), 0);
+        assert_int_equal(ramal_publish(conn, "b", "x", 1), 0);
+        for (int i = 0; i < 10; i++)
+                fake_expect(&fake, RML_PUBLISH);
+        fake_expect(&fake, RML_PUBLISH);
+        assert_int_equal(fake.data.payload.len, 20000);
+        fake_expect(&fake, RML_PUBLISH);
+        assert_int_equal(fake.data.payload.len, 100000);
+        assert_false(fake_has_frame(&fake));
+        assert_int_equal(ramal_uncork(conn), 0);
+        fake_expect(&fake, RML_PUBLISH);
+        assert_int_equal(fake.data.subject.len, 1);
+        fake_hang_up(&fake);
+        ramal_close(conn);
+        fake_stop(&fake);
+        free(payload);
+}
+
 /* The socket takes little; what is left waits, in order, and is bounded. */
 static void test_publish_beyond_the_limit_is_refused_and_told_when_writable(void **state) {
         unsigned writable = 0;
@@ -214,11 +246,13 @@ static void test_publish_beyond_the_limit_is_refused_and_told_when_writable(void
         int r;
 
         (void)state;
+        assert_true(conn->wider); /* the socket is made larger once it is full */
         while ((r = ramal_publish(conn, "a", payload, 100000)) == 0) {
                 payload[0]++;
                 taken++;
         }
         assert_int_equal(r, -EAGAIN);
+        assert_false(conn->wider);
         assert_int_equal(ramal_conn_published(conn), taken);
         assert_in_range(ramal_conn_unsent(conn), 100000, 300000);
         fake_settle(conn);
@@ -239,7 +273,8 @@ static void test_publish_beyond_the_limit_is_refused_and_told_when_writable(void
         free(payload);
 }
 
-static void test_publish_unsent_messages_are_counted_at_close(void **state) {
+/* Those that arrived whole and those that were reported are all there are. */
+static void check_unsent(unsigned small) {
         struct fake fake;
         char *payload = calloc(1, 100000);
         fake_start(&fake);
@@ -247,14 +282,14 @@ static void test_publish_unsent_messages_are_counted_at_close(void **state) {
         unsigned taken = 0, arrived = 0;
         struct rml_raw raw;
 
-        (void)state;
-        while (ramal_publish(conn, "a", payload, 100000) == 0)
+        if (small > 0)
+                ramal_cork(conn);
+        while (ramal_publish(conn, "a", payload, taken % (small + 1) == small ? 100000 : 10) == 0)
                 taken++;
         fake_settle(conn); /* its probe is unsent too, and is no message */
         uint64_t start = ramal_now();
         uint64_t unsent = ramal_close(conn);
         assert_in_range(ramal_now() - start, 900 * RML_NS_PER_MS, 3000 * RML_NS_PER_MS);
-        /* Those that arrived whole and those that were reported are all there are. */
         for (;;) {
                 int r = rml_framer_next(&fake.framer, &fake.input, &raw);
                 if (r > 0) {
@@ -271,6 +306,31 @@ static void test_publish_unsent_messages_are_counted_at_close(void **state) {
         }
         assert_true(unsent > 0);
         assert_int_equal(arrived + unsent, taken);
+        fake_stop(&fake);
+        free(payload);
+}
+
+static void test_publish_unsent_messages_are_counted_at_close(void **state) {
+        (void)state;
+        check_unsent(0);
+        check_unsent(3); /* small ones between the long ones, corked */
+}
+
+/* Its payload would have gone from where it lies. Its publisher was told, so it is none of those that were taken. */
+static void test_publish_long_one_that_fails_is_not_counted_as_unsent(void **state) {
+        struct fake fake;
+        char *payload = calloc(1, 100000);
+        fake_start(&fake);
+        ramal_conn *conn = fake_open(&fake, NULL);
+
+        (void)state;
+        fake_hang_up(&fake);
+        ramal_cork(conn);
+        assert_int_equal(ramal_publish(conn, "a", "x", 1), 0);
+        assert_int_equal(ramal_publish(conn, "a", "x", 1), 0);
+        assert_int_equal(ramal_publish(conn, "long", payload, 100000), -ECONNRESET);
+        assert_int_equal(ramal_conn_published(conn), 2);
+        assert_int_equal(ramal_close(conn), 2);
         fake_stop(&fake);
         free(payload);
 }
@@ -409,8 +469,10 @@ int main(void) {
                 cmocka_unit_test(test_publish_key_and_expiry_arrive),
                 cmocka_unit_test(test_publish_corked_is_sent_at_uncork_in_one_piece),
                 cmocka_unit_test(test_publish_corked_batch_of_64_kib_is_sent),
+                cmocka_unit_test(test_publish_corked_long_payload_is_sent_with_what_waits),
                 cmocka_unit_test(test_publish_beyond_the_limit_is_refused_and_told_when_writable),
                 cmocka_unit_test(test_publish_unsent_messages_are_counted_at_close),
+                cmocka_unit_test(test_publish_long_one_that_fails_is_not_counted_as_unsent),
                 cmocka_unit_test(test_publish_refused_tells_number_count_and_limit),
                 cmocka_unit_test(test_publish_refused_unheard_is_returned_once),
                 cmocka_unit_test(test_publish_receipt_tells_receivers_or_why_not),

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -221,6 +222,36 @@ static void test_loop_interrupted_wait_still_finds_events(void **state) {
         loop_free(loop);
 }
 
+/* Takes the place of the system's. */
+static unsigned yields;
+
+int sched_yield(void) {
+        yields++;
+        return 0;
+}
+
+/* Somebody waits for what is due: neither is the processor given away before it, nor was that a sleep in vain. */
+static void test_loop_what_is_due_is_not_spun_before(void **state) {
+        struct loop *loop = new_loop(100 * MS);
+        struct end end;
+        uint64_t now;
+        char byte;
+        (void)state;
+        end_open(&end, loop, LOOP_READ);
+        assert_int_equal(write(end.theirs, "x", 1), 1);
+        for (int i = 0; i < 3; i++)
+                assert_int_equal(turn(loop, 100 * MS), 1);
+        assert_int_equal(read(end.ours, &byte, 1), 1);
+        yields = 0;
+        assert_int_equal(loop_wait(loop, loop_now(), &now), 0);
+        loop_dispatch(loop);
+        assert_int_equal(yields, 0);
+        assert_int_equal(turn(loop, MS), 0); /* and it is armed still */
+        assert_true(yields > 0);
+        end_close(&end);
+        loop_free(loop);
+}
+
 /* More sources than it takes from the kernel at once: it says that there may be more, and all get their turn. */
 static void test_loop_full_batch_says_so(void **state) {
         enum { COUNT = 1100 };
@@ -327,6 +358,7 @@ int main(void) {
                 cmocka_unit_test(test_loop_descriptor_that_cannot_be_watched_is_an_error),
                 cmocka_unit_test(test_loop_deadline_ends_the_wait_and_not_before),
                 cmocka_unit_test(test_loop_busy_loop_still_finds_events),
+                cmocka_unit_test(test_loop_what_is_due_is_not_spun_before),
                 cmocka_unit_test(test_loop_interrupted_wait_still_finds_events),
                 cmocka_unit_test(test_loop_full_batch_says_so),
                 cmocka_unit_test(test_loop_crowd_is_served_in_turn),

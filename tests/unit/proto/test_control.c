@@ -50,6 +50,77 @@ static void test_control_every_kind_packs_and_unpacks(void **state) {
         }
 }
 
+/* CREDIT is written and read by hand: the same bytes, and the same numbers, as by the general way. */
+static void test_control_credit_is_as_protobuf_c_has_it(void **state) {
+        (void)state;
+        static const uint64_t values[] = {0,          0,     0,     1,          127,        128,       16383,
+                                          16384,      77777, 1u << 28, UINT32_MAX, (UINT64_C(1) << 62) + 5,
+                                          INT64_MAX,  UINT64_MAX};
+        uint32_t random = 1;
+
+        for (unsigned run = 0; run < 5000; run++) {
+                Ramal__V1__Credit credit = RAMAL__V1__CREDIT__INIT;
+                uint64_t *numbers[] = {&credit.sid, &credit.call, &credit.token, &credit.seq, &credit.publish_bytes};
+                uint8_t bytes[128], body[64];
+                struct rml_control control;
+                struct rml_fault fault;
+
+                for (size_t i = 0; i < RML_COUNT(numbers); i++) {
+                        random = random * 1664525 + 1013904223;
+                        *numbers[i] = values[(random >> 16) % RML_COUNT(values)];
+                }
+                size_t size = rml_control_size(RML_CREDIT, 0, &credit.base);
+                assert_int_equal(rml_control_pack(bytes, RML_CREDIT, 0, &credit.base), size);
+                size_t len = protobuf_c_message_pack(&credit.base, body);
+                assert_memory_equal(bytes + size - len, body, len);
+                assert_int_equal(size, RML_PREFIX_BYTES + 2 + 1 + len);
+                assert_int_equal(unpack((struct rml_span){bytes + RML_PREFIX_BYTES, size - RML_PREFIX_BYTES}, &control,
+                                        &fault),
+                                 0);
+                const Ramal__V1__Credit *got = (const Ramal__V1__Credit *)control.message;
+                assert_int_equal(got->sid, credit.sid);
+                assert_int_equal(got->call, credit.call);
+                assert_int_equal(got->token, credit.token);
+                assert_int_equal(got->seq, credit.seq);
+                assert_int_equal(got->publish_bytes, credit.publish_bytes);
+                rml_control_free(&control);
+        }
+}
+
+/* What is not as plain as that goes the general way, and its faults are found. */
+static void test_control_credit_that_is_not_plain_is_judged_as_ever(void **state) {
+        (void)state;
+        static const struct {
+                const char *body;
+                size_t len;
+                int result;
+                uint64_t sid;
+        } rows[] = {
+                {"\x08\x05", 2, 0, 5},
+                {"\x08\x05\x20", 3, -EBADMSG, 0},                 /* cut off */
+                {"\x08\x85", 2, -EBADMSG, 0},                     /* in the midst of a number */
+                {"\x08\x85\x00", 3, -EBADMSG, 0},                 /* not canonical */
+                {"\x20\x01\x08\x05", 4, -EBADMSG, 0},             /* not ascending */
+                {"\x08\x05\x08\x06", 4, -EBADMSG, 0},             /* twice */
+                {"\x0a\x00", 2, -EBADMSG, 0},                     /* another wire type */
+                {"\x08\x05\x30\x01", 4, 0, 5},                    /* an unknown field */
+                {"\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 11, 0, UINT64_MAX},
+                {"\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02", 11, -EBADMSG, 0}, /* more than 64 bits */
+        };
+
+        for (size_t i = 0; i < RML_COUNT(rows); i++) {
+                struct build frame = {.len = 0};
+                struct rml_control control;
+                struct rml_fault fault;
+
+                build_bytes(&frame, RML_CREDIT, rows[i].body, rows[i].len);
+                assert_int_equal(unpack(build_span(&frame), &control, &fault), rows[i].result);
+                if (rows[i].result == 0)
+                        assert_int_equal(((const Ramal__V1__Credit *)control.message)->sid, rows[i].sid);
+                rml_control_free(&control);
+        }
+}
+
 /* The schema and rml_kind are two lists of the same. */
 static void test_control_kinds_are_those_of_the_schema(void **state) {
         (void)state;
@@ -207,6 +278,8 @@ static void test_control_good_and_absent_subjects_stay(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_control_every_kind_packs_and_unpacks),
+                cmocka_unit_test(test_control_credit_is_as_protobuf_c_has_it),
+                cmocka_unit_test(test_control_credit_that_is_not_plain_is_judged_as_ever),
                 cmocka_unit_test(test_control_kinds_are_those_of_the_schema),
                 cmocka_unit_test(test_control_unknown_kind_has_a_name_and_no_descriptor),
                 cmocka_unit_test(test_control_fields_come_through),

@@ -397,6 +397,86 @@ static void test_framer_collects_a_large_frame_only_when_it_may(void **state) {
         rml_framer_deinit(&framer);
 }
 
+/* A long frame may be received straight to its place; whatever comes how, the frames are the same. */
+static void test_framer_bytes_put_in_place_give_the_same_frames(void **state) {
+        (void)state;
+        unsigned placed = 0;
+        for (uint64_t seed = 1; seed <= 200; seed++) {
+                struct rng rng = {seed};
+                struct stream stream = stream_new();
+                struct rml_framer framer;
+                struct rml_raw raw;
+                rml_framer_init(&framer, LIMIT);
+                for (size_t at = 0; at < stream.len;) {
+                        size_t len = 1 + (size_t)rng_below(&rng, 60000), room = 0;
+                        size_t left = stream.len - at, have = framer.have;
+                        uint8_t *place = rml_framer_room(&framer, &room);
+                        len = len < left ? len : left;
+                        if (!place) {
+                                struct rml_span in = {stream.bytes + at, len};
+                                while (rml_framer_next(&framer, &in, &raw) > 0)
+                                        expect_frame(&stream, &raw);
+                                assert_int_equal(in.len, 0);
+                                at += len;
+                                continue;
+                        }
+                        assert_in_range(room, RML_FRAMER_DIRECT_BYTES, 15 * have);
+                        assert_true(have + room <= RML_PREFIX_BYTES + lengths[stream.next]);
+                        len = len < room ? len : room;
+                        memcpy(place, stream.bytes + at, len);
+                        rml_framer_filled(&framer, len);
+                        at += len;
+                        placed++;
+                        bool whole = framer.have == RML_PREFIX_BYTES + lengths[stream.next];
+                        assert_int_equal(rml_framer_whole(&framer), whole);
+                        struct rml_span none = {NULL, 0};
+                        assert_int_equal(rml_framer_next(&framer, &none, &raw), whole);
+                        if (whole) {
+                                assert_ptr_equal(raw.blob, framer.partial);
+                                expect_frame(&stream, &raw);
+                        }
+                        assert_false(rml_framer_whole(&framer));
+                }
+                assert_int_equal(stream.next, FRAMES);
+                rml_framer_deinit(&framer);
+                free(stream.bytes);
+        }
+        assert_true(placed > 200);
+}
+
+static void test_framer_has_no_place_for_little_or_without_memory(void **state) {
+        (void)state;
+        static uint8_t bytes[RML_PREFIX_BYTES + LIMIT];
+        struct rml_framer framer;
+        struct rml_raw raw;
+        struct rml_span in = {bytes, 3};
+        size_t room = 7;
+        rml_framer_init(&framer, LIMIT);
+        rml_put_prefix(bytes, LIMIT);
+        assert_null(rml_framer_room(&framer, &room));
+        assert_int_equal(rml_framer_next(&framer, &in, &raw), 0); /* a part of the prefix */
+        assert_null(rml_framer_room(&framer, &room));
+        in = (struct rml_span){bytes + 3, 1000};
+        assert_int_equal(rml_framer_next(&framer, &in, &raw), 0);
+        assert_null(rml_framer_room(&framer, &room)); /* fifteen times that is too little */
+        in = (struct rml_span){bytes + 1003, 9000};
+        assert_int_equal(rml_framer_next(&framer, &in, &raw), 0);
+        no_memory = true;
+        assert_null(rml_framer_room(&framer, &room));
+        no_memory = false;
+        assert_int_equal(room, 7);
+        assert_int_equal(framer.have, 10003);
+        assert_non_null(rml_framer_room(&framer, &room));
+        in = (struct rml_span){bytes + 10003, LIMIT - 20000}; /* who has bytes may still give them */
+        assert_int_equal(rml_framer_next(&framer, &in, &raw), 0);
+        assert_null(rml_framer_room(&framer, &room)); /* too few are missing */
+        in = (struct rml_span){bytes + 10003 + LIMIT - 20000, RML_PREFIX_BYTES + 20000 - 10003};
+        assert_int_equal(rml_framer_next(&framer, &in, &raw), 1);
+        assert_int_equal(raw.len, LIMIT);
+        assert_null(rml_framer_room(&framer, &room)); /* it was handed out */
+        rml_framer_deinit(&framer);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_framer_whole_input_is_handed_out_in_place),
@@ -414,6 +494,8 @@ int main(void) {
                 cmocka_unit_test(test_framer_without_memory_takes_nothing_and_goes_on_later),
                 cmocka_unit_test(test_framer_raised_limit_holds_for_the_next_frame),
                 cmocka_unit_test(test_framer_collects_a_large_frame_only_when_it_may),
+                cmocka_unit_test(test_framer_bytes_put_in_place_give_the_same_frames),
+                cmocka_unit_test(test_framer_has_no_place_for_little_or_without_memory),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

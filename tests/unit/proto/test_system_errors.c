@@ -210,8 +210,10 @@ static void test_wire_creds_are_all_or_nothing(void **state) {
         assert_int_equal(rml_wire_creds(pair[0], &creds), 0);
         assert_int_equal(creds.uid, geteuid());
         assert_true(creds.groups_known);
+        int nobody = rml_wire_socket(AF_UNIX);
         FAIL(GETSOCKOPT, SO_DOMAIN, ENOTSOCK);
-        assert_int_equal(rml_wire_creds(pair[0], &creds), -ENOTSOCK);
+        assert_int_equal(rml_wire_creds(nobody, &creds), -ENOTSOCK);
+        close(nobody);
         FAIL(GETSOCKOPT, SO_PEERCRED, EINVAL);
         assert_int_equal(rml_wire_creds(pair[0], &creds), -EINVAL);
         /* More groups than there is room for, or a kernel before 4.13: half a list is none. */
@@ -234,18 +236,18 @@ static void test_wire_socket_that_cannot_be_set_up_leaks_nothing(void **state) {
         int before = descriptors();
 
         FAIL(SOCKET, 0, EMFILE);
-        assert_int_equal(rml_wire_socket(AF_UNIX, 0), -EMFILE);
+        assert_int_equal(rml_wire_socket(AF_UNIX), -EMFILE);
         FAIL(SETSOCKOPT, TCP_NODELAY, ENOPROTOOPT);
-        assert_int_equal(rml_wire_socket(AF_INET6, 0), -ENOPROTOOPT);
-        FAIL(SETSOCKOPT, SO_RCVBUF, ENOMEM);
-        assert_int_equal(rml_wire_socket(AF_UNIX, 65536), -ENOMEM);
-        FAIL(SETSOCKOPT, SO_SNDBUF, ENOMEM);
-        assert_int_equal(rml_wire_socket(AF_INET, 65536), -ENOMEM);
+        assert_int_equal(rml_wire_socket(AF_INET6), -ENOPROTOOPT);
         assert_int_equal(descriptors(), before);
-        /* No buffer is too large to be asked for. */
-        int fd = rml_wire_socket(AF_INET, UINT32_MAX);
-        assert_true(fd >= 0);
-        close(fd);
+}
+
+static void test_wire_no_buffer_is_too_large_to_be_asked_for(void **state) {
+        const int *pair = *state;
+
+        FAIL(SETSOCKOPT, SO_SNDBUF, ENOMEM);
+        assert_int_equal(rml_wire_buffer(pair[0], 65536), -ENOMEM);
+        assert_int_equal(rml_wire_buffer(pair[0], UINT32_MAX), 0);
 }
 
 int main(void) {
@@ -255,6 +257,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_wire_interrupted_calls_are_made_again, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_wire_creds_are_all_or_nothing, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_wire_socket_that_cannot_be_set_up_leaks_nothing, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_wire_no_buffer_is_too_large_to_be_asked_for, set_up, tear_down),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

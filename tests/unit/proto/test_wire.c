@@ -72,7 +72,7 @@ static void test_wire_full_socket_takes_a_part_then_would_block(void **state) {
         const struct rml_span span = {zeros, sizeof(zeros)};
         ssize_t n, sent = 0;
 
-        assert_int_equal(rml_wire_buffers(pair->fds[0], 8192), 0);
+        assert_int_equal(rml_wire_buffer(pair->fds[0], 8192), 0);
         while ((n = rml_wire_send(pair->fds[0], &span, 1)) > 0)
                 sent += n;
         assert_int_equal(n, -EAGAIN);
@@ -130,6 +130,10 @@ static void test_wire_creds_are_the_other_ends(void **state) {
         assert_int_equal(creds.uid, geteuid());
         assert_int_equal(creds.gid, getegid());
         assert_int_equal(creds.pid, getpid());
+        assert_int_equal(rml_wire_user(pair->fds[1], &creds), 0);
+        assert_int_equal(creds.uid, geteuid());
+        assert_false(creds.groups_known);
+        assert_int_equal(rml_wire_creds(pair->fds[0], &creds), 0);
         int count = getgroups((int)RML_COUNT(groups), groups);
         assert_true(count >= 0);
         assert_true(creds.groups_known);
@@ -145,14 +149,15 @@ static void test_wire_creds_are_the_other_ends(void **state) {
 static void test_wire_creds_of_tcp_are_not_supported(void **state) {
         (void)state;
         struct rml_creds creds;
-        int fd = rml_wire_socket(AF_INET, 0);
+        int fd = rml_wire_socket(AF_INET);
 
         assert_true(fd >= 0);
         assert_int_equal(rml_wire_creds(fd, &creds), -ENOTSUP);
         close(fd);
         assert_int_equal(rml_wire_creds(fd, &creds), -EBADF);
-        fd = rml_wire_socket(AF_UNIX, 0);
+        fd = rml_wire_socket(AF_UNIX);
         assert_int_equal(rml_wire_creds(fd, &creds), -ENOTCONN);
+        assert_int_equal(rml_wire_user(fd, &creds), -ENOTCONN);
         close(fd);
 }
 
@@ -169,17 +174,18 @@ static void test_wire_socket_is_nonblocking_and_closed_on_exec(void **state) {
         static const int families[] = {AF_UNIX, AF_INET, AF_INET6};
 
         for (size_t i = 0; i < RML_COUNT(families); i++) {
-                int fd = rml_wire_socket(families[i], 65536);
+                int fd = rml_wire_socket(families[i]);
                 assert_true(fd >= 0);
                 assert_true(fcntl(fd, F_GETFL) & O_NONBLOCK);
                 assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
                 assert_int_equal(option(fd, SOL_SOCKET, SO_TYPE), SOCK_STREAM);
+                assert_int_equal(rml_wire_buffer(fd, 65536), 0);
                 assert_true(option(fd, SOL_SOCKET, SO_SNDBUF) >= 65536);
                 if (families[i] != AF_UNIX)
                         assert_true(option(fd, IPPROTO_TCP, TCP_NODELAY));
                 close(fd);
         }
-        assert_int_equal(rml_wire_socket(-1, 0), -EAFNOSUPPORT);
+        assert_int_equal(rml_wire_socket(-1), -EAFNOSUPPORT);
 }
 
 static void test_wire_place_is_read_from_the_environment(void **state) {

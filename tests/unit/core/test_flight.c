@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT */
+/* What is in flight is found by its number, however far apart the numbers are: a reader that stood still for an hour
+ * has two messages in flight between which billions were dropped. */
+#include "core/interest.h"
+#include "expect.h"
+
+#define MANY UINT64_C(3000000000) /* more than half of 32 bits */
+
+/* As if so many had come and gone. */
+static void count_on(const struct fake *fake, uint64_t sid, uint64_t n) {
+        struct interest *interest = interest_find(fake->peer, sid);
+        assert_non_null(interest);
+        interest->matched += n;
+        interest->confirmed += n;
+}
+
+static uint64_t in_flight(const struct fake *fake, uint64_t sid) {
+        struct core_ledger l;
+        assert_int_equal(core_interest_ledger(fake->peer, sid, &l), 0);
+        return l.in_flight;
+}
+
+static void test_flight_numbers_billions_apart_are_confirmed_in_order(void **state) {
+        (void)state;
+        struct world *w = world_start();
+        struct fake *from = fake_join(w, WORLD_UID), *to = fake_join(w, WORLD_UID);
+        subscribed(to, .sid = 1, .pattern = "t", .credit_messages = 8);
+        for (unsigned i = 0; i < 2; i++)
+                fake_publish(from, "t", "x");
+        count_on(to, 1, MANY);
+        fake_publish(from, "t", "x");
+        count_on(to, 1, MANY);
+        for (unsigned i = 0; i < 2; i++)
+                fake_publish(from, "t", "x");
+        assert_int_equal(in_flight(to, 1), 5);
+        fake_confirm(to, 1, 1);
+        world_turn(w);
+        assert_int_equal(in_flight(to, 1), 4);
+        fake_confirm(to, 1, MANY + 3);
+        world_turn(w);
+        assert_int_equal(in_flight(to, 1), 2);
+        fake_confirm(to, 1, 2 * MANY + 5);
+        world_turn(w);
+        assert_int_equal(in_flight(to, 1), 0);
+        fake_skip(to);
+        world_free(w);
+}
+
+static void test_flight_number_of_another_four_billion_confirms_nothing(void **state) {
+        (void)state;
+        struct world *w = world_start();
+        struct fake *from = fake_join(w, WORLD_UID), *to = fake_join(w, WORLD_UID);
+        subscribed(to, .sid = 1, .pattern = "t", .credit_messages = 8);
+        count_on(to, 1, UINT64_C(1) << 32);
+        for (unsigned i = 0; i < 2; i++)
+                fake_publish(from, "t", "x");
+        fake_confirm(to, 1, 1); /* the same low half as the first one in flight */
+        world_turn(w);
+        assert_int_equal(in_flight(to, 1), 2);
+        fake_confirm(to, 1, (UINT64_C(1) << 32) + 2);
+        world_turn(w);
+        assert_int_equal(in_flight(to, 1), 0);
+        fake_skip(to);
+        world_free(w);
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_flight_numbers_billions_apart_are_confirmed_in_order),
+                cmocka_unit_test(test_flight_number_of_another_four_billion_confirms_nothing),
+        };
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
