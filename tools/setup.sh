@@ -14,7 +14,7 @@ die() {
         exit 1
 }
 
-[ $# -gt 0 ] || die "usage: tools/setup.sh SECTION... (build, test, fuzz)"
+[ $# -gt 0 ] || die "usage: tools/setup.sh SECTION... (build, test, fuzz, peers)"
 
 # The packages of section $1.
 packages_of() {
