@@ -9,7 +9,6 @@
 #include "api.h"
 #include "api_reply.h"
 #include "describe.h"
-#include "policy.h"
 #include "status.h"
 #include "subject.h"
 
@@ -78,7 +77,7 @@ static bool put_publish(const struct who *who, const struct interest *interest, 
         return who_put(who, interest, chosen, text);
 }
 
-/* ---- groups ---- */
+/* ---- groups: whoever leaves is in none any more ---- */
 
 static bool in_group(const struct topic_slot *slot, const struct group *group) {
         const struct gang *gang = slot_gang(slot);
@@ -152,9 +151,7 @@ static void other_text(const struct who *who, const struct interest *interest, s
         const struct group *group = interest_gang(interest)->group;
         Ramal__V1__Why why;
 
-        if (!policy_takes(interest))
-                snprintf(text, WHY_BYTES, "passed over: is leaving");
-        else if (!interest_has_room(interest, &who->message, &why))
+        if (!interest_has_room(interest, &who->message, &why))
                 snprintf(text, WHY_BYTES, "passed over: %s", bound_text(why));
         else if (group->is_name)
                 snprintf(text, WHY_BYTES, "stands in line for the name %s, %zu before it", group->name, place);
@@ -177,11 +174,11 @@ static bool put_random(const struct who *who, const struct interest **line, size
         Ramal__V1__Why why;
 
         for (size_t i = 0; i < count; i++)
-                able += policy_takes(line[i]) && interest_has_room(line[i], &who->message, &why);
+                able += interest_has_room(line[i], &who->message, &why);
         *ok = true;
         for (size_t i = 0; able && *ok && i < count; i++) {
                 const char *name = interest_gang(line[i])->group->name;
-                bool chosen = policy_takes(line[i]) && interest_has_room(line[i], &who->message, &why);
+                bool chosen = interest_has_room(line[i], &who->message, &why);
 
                 if (!chosen)
                         other_text(who, line[i], able, text);
@@ -200,16 +197,12 @@ static bool put_keys(const struct who *who, const struct interest **line, size_t
         Ramal__V1__Why why;
 
         for (size_t i = 0; i < count; i++) {
-                bool takes = policy_takes(line[i]);
-                bool able = takes && (who->field == WHO_PUBLISH || interest_has_room(line[i], &who->message, &why));
+                bool able = who->field == WHO_PUBLISH || interest_has_room(line[i], &who->message, &why);
 
-                if (!takes)
-                        other_text(who, line[i], count, text);
-                else
-                        snprintf(text, sizeof(text), "has its share of the keys%s in group %s (key)%s%s",
-                                 line[i] == next ? ", and is next for what has none," : "",
-                                 interest_gang(line[i])->group->name,
-                                 able ? "" : ", but would refuse: ", able ? "" : bound_text(why));
+                snprintf(text, sizeof(text), "has its share of the keys%s in group %s (key)%s%s",
+                         line[i] == next ? ", and is next for what has none," : "",
+                         interest_gang(line[i])->group->name, able ? "" : ", but would refuse: ",
+                         able ? "" : bound_text(why));
                 if (!put_member(who, line[i], able, text))
                         return false;
         }

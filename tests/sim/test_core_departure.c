@@ -431,6 +431,23 @@ static void test_departure_hands_on_no_call_of_the_dead_one(void **state) {
         }
 }
 
+/* Nobody is left to give more turns to it: what had not come yet comes now. */
+static void test_departure_in_the_midst_of_a_stop_loses_nothing(void **state) {
+        (void)state;
+        struct crew c = crew(POLICY(PRIMARY));
+        fake_lost(c.owner);
+        world_one_turn(c.w);
+        world_one_turn(c.w);
+        assert_in_range(ledger(c.heir, 1).matched, 1, QUEUED - 1);
+        core_stop(c.w->core, UINT64_C(1000000000));
+        world_turn(c.w);
+        expect(c.heir, RML_GOAWAY);
+        next_is(c.heir, 1, 1, FLAG(REDELIVERED));
+        for (unsigned i = 2; i <= QUEUED; i++)
+                next_is(c.heir, 1, i, FLAG(MOVED));
+        world_free(c.w);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_departure_moves_a_bounded_number_in_each_turn),
@@ -445,6 +462,7 @@ int main(void) {
                 cmocka_unit_test(test_departure_drops_a_bounded_number_in_each_turn),
                 cmocka_unit_test(test_departure_is_finished_for_who_is_freed_in_the_midst_of_it),
                 cmocka_unit_test(test_departure_flushes_in_order_what_nobody_else_takes),
+                cmocka_unit_test(test_departure_in_the_midst_of_a_stop_loses_nothing),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

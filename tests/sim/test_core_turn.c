@@ -46,6 +46,29 @@ static void test_turn_takes_so_many_frames_and_leaves_the_rest_for_the_next(void
         world_free(w);
 }
 
+/* Behind time the edge reads all that came before anything expires: what waits for its turn goes on, nothing else. */
+static void test_turn_that_catches_up_goes_on_and_expires_nothing(void **state) {
+        (void)state;
+        struct core_limits limits = world_defaults();
+        limits.turn_frames = 100;
+        struct world *w = world_new(1, &limits);
+        struct fake *from = fake_join(w, WORLD_UID), *to = fake_join(w, WORLD_UID);
+        subscribed(to, .sid = 1, .pattern = "t");
+        assert_false(core_catch_up(w->core));
+        send_at_once(from, "t", 250);
+        struct core_ledger ledger;
+        static const uint64_t matched[] = {100, 200, 250}; /* it has had this turn already */
+        for (unsigned i = 0; i < RML_COUNT(matched); i++) {
+                assert_true(core_catch_up(w->core));
+                assert_int_equal(core_interest_ledger(to->peer, 1, &ledger), 0);
+                assert_int_equal(ledger.matched, matched[i]);
+        }
+        assert_false(core_catch_up(w->core));
+        world_turn(w);
+        assert_int_equal(received(to), 250);
+        world_free(w);
+}
+
 /* What comes meanwhile stands behind what waits. */
 static void test_turn_keeps_the_order_of_what_comes_meanwhile(void **state) {
         (void)state;
@@ -517,6 +540,7 @@ int main(void) {
                 cmocka_unit_test(test_turn_answers_bye_when_many_interests_have_gone),
                 cmocka_unit_test(test_turn_drains_many_interests_that_take_nothing_new),
                 cmocka_unit_test(test_turn_may_lose_who_lets_many_interests_go),
+                cmocka_unit_test(test_turn_that_catches_up_goes_on_and_expires_nothing),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

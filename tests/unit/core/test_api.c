@@ -200,6 +200,38 @@ static void test_status_of_a_peer_tells_the_exact_ledgers(void **state) {
         done(got);
 }
 
+static void test_status_of_a_peer_tells_the_states_of_its_interests(void **state) {
+        struct fake *server = fake_join(world, WORLD_UID), *second = fake_join(world, WORLD_UID);
+
+        (void)state;
+        SUBSCRIBE(server, .sid = 1, .pattern = "a.n", .name = true);
+        SUBSCRIBE(second, .sid = 1, .pattern = "a.n", .name = true);
+        SUBSCRIBE(second, .sid = 2, .pattern = "alone", .serve = true);
+        SUBSCRIBE(second, .sid = 3, .pattern = "many", .credit_messages = 1);
+        world_turn(world);
+        Ramal__Api__V1__StatusReply *got = status(second->id);
+        assert_string_equal(got->interests[0]->state, "queued");
+        assert_string_equal(got->interests[0]->policy, "primary");
+        assert_string_equal(got->interests[0]->group, "");
+        assert_string_equal(got->interests[1]->state, "active");
+        assert_string_equal(got->interests[1]->policy, "");
+        done(got);
+        /* It delivers what it has, and takes nothing more. */
+        for (unsigned i = 0; i < 3; i++)
+                fake_publish(me, "many", "x");
+        fake_bye(second, true, 0);
+        world_turn(world);
+        got = status(second->id);
+        const Ramal__Api__V1__InterestStatus *line = NULL;
+        for (size_t i = 0; i < got->n_interests; i++)
+                if (got->interests[i]->sid == 3)
+                        line = got->interests[i];
+        assert_non_null(line);
+        assert_string_equal(line->state, "ended");
+        assert_int_equal(line->queued, 2);
+        done(got);
+}
+
 static void test_status_of_a_peer_that_is_not_there_is_not_found(void **state) {
         struct fake *silent = fake_local(world, WORLD_UID);
         Ramal__Api__V1__StatusRequest request;
@@ -352,6 +384,7 @@ int main(void) {
                 WORLD_TEST(test_names_are_sorted_with_owner_and_queue),
                 WORLD_TEST(test_status_shows_the_broker_and_its_counters),
                 WORLD_TEST(test_status_of_a_peer_tells_the_exact_ledgers),
+                WORLD_TEST(test_status_of_a_peer_tells_the_states_of_its_interests),
                 WORLD_TEST(test_status_of_a_peer_that_is_not_there_is_not_found),
                 WORLD_TEST(test_limits_tells_each_once_with_value_and_use),
                 WORLD_TEST(test_unknown_method_has_no_responder),

@@ -3,6 +3,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 #include <cmocka.h>
 
@@ -171,12 +172,39 @@ static void test_limits_a_large_answer_needs_room_among_what_its_user_leaves_unr
         assert_int_equal(got->kind, RML_REPLY);
 }
 
+/* The fullest interest is looked for among the first 4096: an answer may not cost more the more of them there are. */
+static void test_limits_looks_at_a_bounded_number_of_interests(void **state) {
+        struct core_limits limits;
+
+        (void)state;
+        core_limits_default(&limits);
+        with_limits(&limits);
+        struct fake *reader = fake_join(world, WORLD_UID);
+        for (uint64_t sid = 1; sid <= 5000; sid++) {
+                char pattern[16];
+
+                snprintf(pattern, sizeof(pattern), "many.%u", (unsigned)sid);
+                SUBSCRIBE(reader, .sid = sid, .pattern = pattern, .credit_messages = 1);
+        }
+        world_turn(world);
+        for (unsigned i = 0; i < 3; i++) {
+                fake_publish_bytes(me, "many.4096", 100);
+                fake_publish_bytes(me, "many.4097", 100);
+                fake_publish_bytes(me, "many.4097", 100);
+        }
+        world_turn(world);
+        Ramal__Api__V1__LimitsReply *used = limits_of(reader);
+        assert_int_equal(limit(used, "limits.interest_messages")->used, 2); /* of 4096, not the 5 of 4097 */
+        done(used);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 WORLD_TEST(test_limits_tells_the_use_of_connection_and_uid),
                 WORLD_TEST(test_limits_tells_what_each_user_holds),
                 WORLD_TEST(test_limits_names_those_of_one_uid),
                 WORLD_TEST(test_limits_a_large_answer_needs_room_among_what_its_user_leaves_unread),
+                WORLD_TEST(test_limits_looks_at_a_bounded_number_of_interests),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

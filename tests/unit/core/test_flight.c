@@ -64,10 +64,37 @@ static void test_flight_number_of_another_four_billion_confirms_nothing(void **s
         world_free(w);
 }
 
+/* A large ring is given back when it is empty, and grows again. */
+static void test_flight_many_are_confirmed_at_once_twice(void **state) {
+        enum { COUNT = 3000 };
+
+        (void)state;
+        struct world *w = world_start();
+        struct fake *from = fake_join(w, WORLD_UID), *to = fake_join(w, WORLD_UID);
+        subscribed(to, .sid = 1, .pattern = "t", .credit_messages = COUNT);
+        for (unsigned round = 1; round <= 2; round++) {
+                for (unsigned i = 0; i < COUNT; i++) {
+                        fake_publish(from, "t", "x");
+                        if (i % 500 == 0)
+                                world_turn(w);
+                }
+                world_turn(w);
+                assert_int_equal(in_flight(to, 1), COUNT);
+                assert_non_null(interest_find(to->peer, 1)->flights);
+                fake_confirm(to, 1, (uint64_t)round * COUNT);
+                world_turn(w);
+                assert_int_equal(in_flight(to, 1), 0);
+                assert_null(interest_find(to->peer, 1)->flights);
+        }
+        fake_skip(to);
+        world_free(w);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_flight_numbers_billions_apart_are_confirmed_in_order),
                 cmocka_unit_test(test_flight_number_of_another_four_billion_confirms_nothing),
+                cmocka_unit_test(test_flight_many_are_confirmed_at_once_twice),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
