@@ -16,6 +16,7 @@
 #define FLUSH_TURN_BYTES (256u << 10)
 #define FLUSH_SEND_BYTES (1u << 10)
 #define FLUSH_SENDS_MAX 32
+#define FLUSH_SMALL_BYTES (16u << 10)
 #define STARVED_NS UINT64_C(20000000)
 
 static void on_event(void *user, unsigned events);
@@ -153,7 +154,12 @@ static void flush_count(struct sessions *all, size_t bytes) {
         all->flush_left -= cost < all->flush_left ? cost : all->flush_left;
 }
 
-/* This turn has sent enough. */
+/* Has this turn sent enough? Whoever gets a little gets it all the same: it is no more than what was let in, and must
+ * not stand in line behind those who get much. */
+static bool flush_over(const struct sessions *all, size_t bytes) {
+        return all->flush_left == 0 && bytes > FLUSH_SMALL_BYTES;
+}
+
 static void postpone(struct session *session) {
         if (!rml_list_linked(&session->writable))
                 rml_list_push_back(&session->all->writable, &session->writable);
@@ -174,7 +180,7 @@ void session_flush(struct session *session) {
                 size_t n = core_peer_output(session->peer, spans, RML_SPANS_MAX);
                 if (n == 0)
                         break;
-                if (i == FLUSH_SENDS_MAX || session->all->flush_left == 0) {
+                if (i == FLUSH_SENDS_MAX || flush_over(session->all, total(spans, n))) {
                         postpone(session);
                         break;
                 }

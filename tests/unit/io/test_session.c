@@ -119,14 +119,19 @@ static void settle(struct fixture *f) {
 }
 
 /* length, Frame{id = 1, kind} with an empty message of a kind below 128 that needs two bytes of tag */
-static void send_empty(int fd, unsigned id, unsigned kind) {
-        uint8_t frame[16];
+static size_t put_empty(uint8_t frame[16], unsigned id, unsigned kind) {
         size_t n = RML_PREFIX_BYTES;
         frame[n++] = 0x08;
         n += rml_put_varint(frame + n, id);
         n += rml_put_varint(frame + n, kind << 3 | 2);
         frame[n++] = 0;
         rml_put_prefix(frame, (uint32_t)(n - RML_PREFIX_BYTES));
+        return n;
+}
+
+static void send_empty(int fd, unsigned id, unsigned kind) {
+        uint8_t frame[16];
+        size_t n = put_empty(frame, id, kind);
         assert_int_equal(send(fd, frame, n, MSG_NOSIGNAL), (ssize_t)n);
 }
 
@@ -333,6 +338,44 @@ static void test_session_without_room_in_the_core_is_not_added(void **state) {
         settle(f);
 }
 
+/* Who gets much goes on in the next turn; a little does not stand in line behind that. */
+static void test_session_a_little_is_sent_when_the_turn_has_sent_enough(void **state) {
+        enum { PINGS = 3000 };
+        struct fixture *f = *state;
+        struct peer *peer;
+        static uint8_t pings[PINGS * 16];
+        size_t n = 0;
+        bool end;
+        int few = connect_one(f), many = connect_one(f);
+        send_hello(few);
+        send_hello(many);
+        settle(f);
+        drain(few, &end);
+        drain(many, &end);
+        send_empty(few, 2, 32);
+        for (unsigned id = 2; id < PINGS; id++)
+                n += put_empty(pings + n, id, 32);
+        assert_int_equal(send(many, pings, n, MSG_NOSIGNAL), (ssize_t)n);
+        for (unsigned turns = 0; turns < PINGS / TURN_FRAMES + 2; turns++) {
+                loop_wait(f->loop, loop_now(), &f->now);
+                core_time(f->core, f->now);
+                loop_dispatch(f->loop);
+                core_expire(f->core);
+        }
+        f->sessions.flush_left = 0;
+        while ((peer = core_next_dirty(f->core)))
+                session_flush(core_peer_user(peer));
+        assert_true(drain(few, &end) > 0);
+        assert_int_equal(drain(many, &end), 0);
+        assert_true(sessions_flush_later(&f->sessions));
+        turn(f);
+        assert_true(drain(many, &end) > 16u << 10);
+        assert_false(sessions_flush_later(&f->sessions));
+        close(few);
+        close(many);
+        settle(f);
+}
+
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
         const struct CMUnitTest tests[] = {
@@ -345,6 +388,7 @@ int main(void) {
                 TEST(test_session_client_that_leaves_before_its_turn_is_heard_to_the_end),
                 TEST(test_session_kernel_without_memory_is_asked_again),
                 TEST(test_session_without_room_in_the_core_is_not_added),
+                TEST(test_session_a_little_is_sent_when_the_turn_has_sent_enough),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
