@@ -122,14 +122,15 @@ class Groups:
         for i in range(300):
             sender.publish("ge.x", b"%d %d" % (i % 30, i // 30), key="key %d" % (i % 30))
         sender.ping()
-        seen = {}
+        seen, busy = {}, 0
         for member in members:
             mine = [payload.split() for payload in waiting(member)]
-            self.assertTrue(mine)
+            busy += bool(mine)
             for key in {key for key, _ in mine}:
                 self.assertNotIn(key, seen)
                 seen[key] = [int(n) for k, n in mine if k == key]
         self.assertEqual(len(seen), 30)
+        self.assertGreater(busy, 1)  # by chance, one of three may have none of thirty
         self.assertTrue(all(numbers == list(range(10)) for numbers in seen.values()))
 
     def test_key_in_progress_stays_when_a_member_joins(self):
@@ -151,7 +152,7 @@ class Groups:
             sender.publish("gf.x", b"later", key="key %d" % i)
         sender.ping()
         went = sum(len(waiting(other)) for other in others)
-        self.assertTrue(0 < went < 50)
+        self.assertTrue(0 < went <= 50)  # the first one's share may be small, by chance
         self.assertEqual(waiting(first), [b"later"] * (50 - went))
 
     def test_key_of_256_bytes_is_invalid(self):
