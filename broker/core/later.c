@@ -95,14 +95,14 @@ const size_t later_count = RML_COUNT(later_table);
 
 const char *later_in_data_named(enum rml_kind kind, const struct rml_data *data) {
         for (size_t i = 0; i < later_count; i++)
-                if (later_table[i].kind == kind && later_table[i].in_data && later_table[i].in_data(data))
+                if (later_table[i].kind == kind && later_table[i].in_data(data))
                         return later_table[i].field;
         return NULL;
 }
 
 const char *later_in_control(enum rml_kind kind, const ProtobufCMessage *message) {
         for (size_t i = 0; i < later_count; i++)
-                if (later_table[i].kind == kind && later_table[i].in_control && later_table[i].in_control(message))
+                if (later_table[i].kind == kind && later_table[i].in_control(message))
                         return later_table[i].field;
         return NULL;
 }

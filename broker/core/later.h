@@ -23,7 +23,7 @@ extern const char *const later_features[];
 struct later {
         enum rml_kind kind;
         const char *field;
-        bool (*in_data)(const struct rml_data *);            /* one of these two */
+        bool (*in_data)(const struct rml_data *); /* of a data kind this, of others the next */
         bool (*in_control)(const ProtobufCMessage *);
 };
 extern const struct later later_table[];

@@ -90,11 +90,49 @@ static void test_flight_many_are_confirmed_at_once_twice(void **state) {
         world_free(w);
 }
 
+/* Out of order they are searched for one by one: numbers that are not there a few times in a millisecond, no more. */
+static void test_flight_strays_are_not_searched_for_without_end(void **state) {
+        (void)state;
+        struct world *w = world_start();
+        struct fake *from = fake_join(w, WORLD_UID), *one = fake_join(w, WORLD_UID), *to = fake_join(w, WORLD_UID);
+        SUBSCRIBE(one, .sid = 1, .pattern = "t", .group = "g", .policy = POLICY(PRIMARY), .credit_messages = 100);
+        world_turn(w);
+        for (unsigned i = 0; i < 50; i++)
+                fake_publish(from, "t", "x");
+        SUBSCRIBE(to, .sid = 1, .pattern = "t", .group = "g", .policy = POLICY(PRIMARY), .credit_messages = 100);
+        world_turn(w);
+        fake_lost(one); /* all 50 are redelivered: out of the order of their numbers */
+        world_turn(w);
+        assert_int_equal(in_flight(to, 1), 50);
+        uint64_t seqs[50];
+        for (unsigned i = 0; i < 50;) {
+                const struct got *got = fake_next(to);
+                assert_non_null(got);
+                if (got->kind == RML_DELIVER)
+                        seqs[i++] = got->data.seq;
+        }
+        for (unsigned i = 0; i < 2; i++)
+                fake_confirm(to, 1, seqs[i]);
+        world_turn(w);
+        assert_int_equal(in_flight(to, 1), 48);
+        for (unsigned i = 0; i < 20; i++)
+                fake_confirm(to, 1, seqs[0]); /* confirmed before the last one */
+        fake_confirm(to, 1, seqs[9]);
+        assert_int_equal(in_flight(to, 1), 48); /* not looked for any more */
+        world_advance(w, 2000000);
+        fake_confirm(to, 1, seqs[9]);
+        world_turn(w);
+        assert_int_equal(in_flight(to, 1), 40);
+        fake_skip(to);
+        world_free(w);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_flight_numbers_billions_apart_are_confirmed_in_order),
                 cmocka_unit_test(test_flight_number_of_another_four_billion_confirms_nothing),
                 cmocka_unit_test(test_flight_many_are_confirmed_at_once_twice),
+                cmocka_unit_test(test_flight_strays_are_not_searched_for_without_end),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -54,6 +54,25 @@ static void test_presence_tells_when_a_peer_comes_and_goes(void **state) {
         assert_null(fake_next(me));
 }
 
+/* A subject of more than 127 bytes needs two for its length. */
+static void test_presence_tells_of_a_name_that_is_long(void **state) {
+        char name[160], subject[180];
+        Ramal__Api__V1__NameEvent *event;
+
+        (void)state;
+        memset(name, 'n', sizeof(name));
+        name[sizeof(name) - 1] = 0;
+        name[40] = name[80] = name[120] = '.';
+        snprintf(subject, sizeof(subject), "$SYS.name.%s", name);
+        SUBSCRIBE(me, .sid = 1, .pattern = subject);
+        SUBSCRIBE(me, .sid = 2, .pattern = name, .name = true);
+        event = (Ramal__Api__V1__NameEvent *)(void *)unpack(next_event(me, subject),
+                                                            &ramal__api__v1__name_event__descriptor);
+        assert_string_equal(event->name->name, name);
+        assert_int_equal(event->name->owner, me->id);
+        done(event);
+}
+
 static void test_presence_tells_nothing_of_a_peer_that_was_never_let_in(void **state) {
         struct fake *silent;
 
@@ -107,6 +126,7 @@ int main(void) {
                 WORLD_TEST(test_presence_tells_when_a_peer_comes_and_goes),
                 WORLD_TEST(test_presence_tells_nothing_of_a_peer_that_was_never_let_in),
                 WORLD_TEST(test_presence_tells_when_a_name_changes_hands),
+                WORLD_TEST(test_presence_tells_of_a_name_that_is_long),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
